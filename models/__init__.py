@@ -1,0 +1,1 @@
+"""Trained weights of streamcodec, their cards, and the system that trains them."""

@@ -1,0 +1,89 @@
+"""Training losses on sound and on mel pictures."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+Judgement = list[tuple[Tensor, list[Tensor]]]
+"""What :class:`streamcodec.nn.discriminator.Discriminator` returns."""
+
+
+def mel_filterbank(sample_rate: int, n_fft: int, n_mels: int) -> Tensor:
+    """Slaney-style mel filters ``(n_mels, n_fft / 2 + 1)``, as librosa defines them."""
+    import librosa
+
+    return torch.from_numpy(librosa.filters.mel(sr=sample_rate, n_fft=n_fft, n_mels=n_mels))
+
+
+class MultiResolutionSpectralLoss(nn.Module):
+    """L1 between log-mel and between compressed linear spectra at several window lengths.
+
+    After the multi-scale mel loss of DAC (Kumar et al., NeurIPS 2023), with the linear spectra
+    added because harmonics above 1 kHz fall between wide mel bands.
+    """
+
+    def __init__(self, sample_rate: int = 16_000) -> None:
+        super().__init__()
+        self.sizes = [(128, 10), (256, 24), (512, 48), (1024, 96)]
+        for n_fft, n_mels in self.sizes:
+            bank = mel_filterbank(sample_rate, n_fft, n_mels)
+            # Scaled so that the floor below means the same level at each window length.
+            self.register_buffer(f"bank{n_fft}", bank * (256.0 / n_fft) * 2.0, persistent=False)
+            self.register_buffer(f"window{n_fft}", torch.hann_window(n_fft), persistent=False)
+
+    def forward(self, x: Tensor, target: Tensor) -> Tensor:
+        """Distance between two sounds ``(batch, samples)``, averaged over the resolutions."""
+        total = x.new_zeros(())
+        for n_fft, _ in self.sizes:
+            window = getattr(self, f"window{n_fft}")
+            bank = getattr(self, f"bank{n_fft}")
+            both = torch.cat([x, target])
+            spectrum = torch.stft(both, n_fft, n_fft // 4, window=window, return_complex=True)
+            power = torch.view_as_real(spectrum).square().sum(-1)
+            magnitude = torch.sqrt(power + 1e-9)
+            a, b = magnitude.chunk(2)
+            mel_a, mel_b = torch.matmul(bank, magnitude).chunk(2)
+            total = total + (torch.log(mel_a + 1e-4) - torch.log(mel_b + 1e-4)).abs().mean()
+            scale = (256.0 / n_fft) ** 0.5
+            total = total + 2.0 * ((a * scale) ** 0.3 - (b * scale) ** 0.3).abs().mean()
+        return total / len(self.sizes)
+
+
+def mel_loss(mel: Tensor, target: Tensor) -> Tensor:
+    """L1 between normalized log-mels; what can be heard counts up to three times what cannot."""
+    weight = 0.5 + torch.sigmoid(2.0 * target)
+    return (weight * (mel - target).abs()).mean()
+
+
+def discriminator_loss(real: Judgement, fake: Judgement) -> Tensor:
+    """Hinge loss of the discriminators."""
+    total = real[0][0].new_zeros(())
+    for (r, _), (f, _) in zip(real, fake, strict=True):
+        total = total + F.relu(1.0 - r.float()).mean() + F.relu(1.0 + f.float()).mean()
+    return total / len(real)
+
+
+def adversarial_loss(fake: Judgement) -> Tensor:
+    """Hinge loss of the generator side."""
+    return torch.stack([F.relu(1.0 - f.float()).mean() for f, _ in fake]).mean()
+
+
+def feature_loss(real: Judgement, fake: Judgement) -> Tensor:
+    """Feature matching, each layer relative to its own mean activation."""
+    terms = []
+    for (_, rs), (_, fs) in zip(real, fake, strict=True):
+        for r, f in zip(rs, fs, strict=True):
+            r = r.detach().float()
+            terms.append((r - f.float()).abs().mean() / (r.abs().mean() + 1e-4))
+    return torch.stack(terms).mean()
+
+
+def cosine(progress: float, warm_up: float = 0.01, floor: float = 0.02) -> float:
+    """Learning-rate factor at ``progress`` (0 to 1) of the time budget."""
+    if progress < warm_up:
+        return max(progress / warm_up, 0.01)
+    return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))

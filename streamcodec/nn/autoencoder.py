@@ -1,0 +1,68 @@
+"""Encoder E and generator G of the codec (BPGAN, Liu, Cao and Kim, ICASSP 2020, section 2).
+
+Both work at *latent* rate: one step takes ``frames_per_latent`` mel frames, seen as one long
+vector, so that a step may look freely inside its own frames and is causal across steps. Few,
+wide, dense layers: the latent search runs G forward and backward many times a chunk, and there
+the overhead of each operator costs more than its arithmetic.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from streamcodec.nn.layers import CausalStack, State
+
+
+class Encoder(nn.Module):
+    """E: normalized log-mel frames to a first guess of the latents."""
+
+    def __init__(
+        self,
+        n_mels: int = 80,
+        frames_per_latent: int = 4,
+        latent_dim: int = 64,
+        channels: int = 512,
+        hidden: int = 1024,
+        blocks: int = 4,
+    ) -> None:
+        super().__init__()
+        self.frames_per_latent = frames_per_latent
+        self.stack = CausalStack(
+            n_mels * frames_per_latent, channels, hidden, blocks, input_kernel=2, kernel_size=4
+        )
+        self.output = nn.Linear(channels, latent_dim)
+
+    def forward(self, mel: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Map mel ``(batch, frames, n_mels)`` to latents ``(batch, frames / frames_per_latent, dim)``."""
+        batch, frames, n_mels = mel.shape
+        steps = frames // self.frames_per_latent
+        x, state = self.stack(mel.reshape(batch, steps, self.frames_per_latent * n_mels), state)
+        return self.output(x), state
+
+
+class Generator(nn.Module):
+    """G: latents to normalized log-mel frames."""
+
+    def __init__(
+        self,
+        n_mels: int = 80,
+        frames_per_latent: int = 4,
+        latent_dim: int = 64,
+        channels: int = 512,
+        hidden: int = 1024,
+        blocks: int = 4,
+    ) -> None:
+        super().__init__()
+        self.n_mels = n_mels
+        self.frames_per_latent = frames_per_latent
+        self.stack = CausalStack(
+            latent_dim, channels, hidden, blocks, input_kernel=4, kernel_size=4
+        )
+        self.output = nn.Linear(channels, n_mels * frames_per_latent)
+
+    def forward(self, latents: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Map latents ``(batch, steps, dim)`` to mel ``(batch, steps * frames_per_latent, n_mels)``."""
+        batch, steps, _ = latents.shape
+        x, state = self.stack(latents, state)
+        mel = self.output(x).reshape(batch, steps * self.frames_per_latent, self.n_mels)
+        return mel, state

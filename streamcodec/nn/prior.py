@@ -1,0 +1,91 @@
+"""The learned prior over quantized latents, in the floating-point form that training uses.
+
+A masked autoencoder for distribution estimation (MADE, Germain et al., ICML 2015): every symbol
+of a latent step gets the location and scale of a discretized logistic distribution, from the
+symbols of the last steps and from the symbols of this step in lower channels. One pass rates a
+whole sequence, so training and search can use it as the rate term; the coder runs the integer
+form of the same network (:mod:`streamcodec.core.entropy`), because probabilities that steer the
+decoder may not depend on floating-point rounding.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+MIN_LOG_SCALE = math.log(0.06)
+MAX_LOG_SCALE = math.log(48.0)
+
+
+class MaskedPrior(nn.Module):
+    """Distribution of each latent symbol given its past."""
+
+    def __init__(
+        self,
+        latent_dim: int = 64,
+        context_steps: int = 4,
+        hidden: int = 384,
+        rate_scales: tuple[float, ...] = (1.0,),
+    ) -> None:
+        super().__init__()
+        if hidden % latent_dim:
+            raise ValueError(f"hidden ({hidden}) must be a multiple of latent_dim ({latent_dim})")
+        self.latent_dim = latent_dim
+        self.context_steps = context_steps
+        self.hidden = hidden
+        degree = torch.arange(hidden) // (hidden // latent_dim)
+        channel = torch.arange(latent_dim)
+        self.context = nn.Linear(latent_dim * context_steps, hidden, bias=False)
+        self.current = nn.Linear(latent_dim, hidden, bias=False)
+        self.middle = nn.Linear(hidden, hidden)
+        self.output = nn.Linear(hidden, 2 * latent_dim)
+        self.rate_bias = nn.Parameter(torch.zeros(len(rate_scales), hidden))
+        self.register_buffer("rate_scales", torch.tensor(rate_scales))
+        self.register_buffer("current_mask", (channel[None] < degree[:, None]).float())
+        self.register_buffer("middle_mask", (degree[None] <= degree[:, None]).float())
+        visible = (degree[None] <= channel[:, None]).float()
+        self.register_buffer("output_mask", torch.cat([visible, visible]))
+        nn.init.zeros_(self.output.weight)
+        nn.init.zeros_(self.output.bias)
+
+    def parameters_of(self, symbols: Tensor, past: Tensor, rate: Tensor) -> tuple[Tensor, Tensor]:
+        """Locations and log-scales of the distributions of ``symbols``.
+
+        symbols ``(batch, steps, latent_dim)``, past ``(batch, context_steps, latent_dim)`` the
+        symbols before them (zeros after a refresh), rate ``(batch,)`` the rung of the ladder.
+        """
+        steps = symbols.shape[1]
+        scale = self.rate_scales[rate][:, None, None]
+        sequence = torch.cat([past, symbols], dim=1) / scale
+        taps = [sequence[:, k : k + steps] for k in range(self.context_steps)]
+        x = self.context(torch.cat(taps, dim=2))
+        x = x + F.linear(sequence[:, self.context_steps :], self.current.weight * self.current_mask)
+        x = F.relu(x + self.rate_bias[rate][:, None])
+        x = F.relu(F.linear(x, self.middle.weight * self.middle_mask, self.middle.bias))
+        x = F.linear(x, self.output.weight * self.output_mask, self.output.bias)
+        location, log_scale = x.float().chunk(2, dim=-1)
+        log_scale = (log_scale + torch.log(scale)).clamp(MIN_LOG_SCALE, MAX_LOG_SCALE)
+        return location * scale, log_scale
+
+    def bits(self, values: Tensor, symbols: Tensor, past: Tensor, rate: Tensor) -> Tensor:
+        """Bits that coding ``values`` costs, ``(batch, steps, latent_dim)``.
+
+        ``values`` may be real (symbols plus noise, for gradients); ``symbols`` are the integers
+        that the network sees as context.
+        """
+        location, log_scale = self.parameters_of(symbols, past, rate)
+        return logistic_bits(values - location, log_scale)
+
+
+def logistic_bits(offset: Tensor, log_scale: Tensor) -> Tensor:
+    """Bits of the unit interval around ``offset`` under a logistic of the given log-scale."""
+    inverse = torch.exp(-log_scale)
+    # By symmetry the interval is taken on the left side, where the sigmoids do not saturate.
+    a = -(offset.abs()) * inverse
+    half = 0.5 * inverse
+    probability = torch.sigmoid(a + half) - torch.sigmoid(a - half)
+    # A small floor, as the coder's tables have one; with it an outlier costs bits, not infinity.
+    return -torch.log2(probability + 2.0**-20)
