@@ -374,13 +374,27 @@ class Adversary:
             self.net.load_state_dict(torch.load(self.path, weights_only=True))
         self.optimizer = torch.optim.AdamW(self.net.parameters(), lr=args.lr, betas=(0.8, 0.99))
         self.device = device
+        self.samples = args.judge_samples
+        self.picks: list[int] = []
+
+    def draw(self, share: float) -> None:
+        """Pick the discriminators of this step, at least one of each kind.
+
+        On a CPU all of them together cost more than the codec; drawn at random they still all
+        have their say.
+        """
+        self.picks = []
+        for kind in self.net.kinds():
+            count = max(1, round(share * len(kind)))
+            self.picks += [kind[i] for i in torch.randperm(len(kind))[:count].tolist()]
 
     def learn(self, real: Tensor, fake: Tensor, factor: float, lr: float) -> Tensor:
         """One step of the discriminators."""
         for group in self.optimizer.param_groups:
             group["lr"] = lr * factor
+        real, fake = self._excerpt(real, fake.detach())
         with _autocast(self.device):
-            judged = self.net(torch.cat([real, fake.detach()]))
+            judged = self.net(torch.cat([real, fake]), self.picks)
         halves = [_halves(j) for j in judged]
         loss = losses.discriminator_loss([h[0] for h in halves], [h[1] for h in halves])
         self.optimizer.zero_grad(set_to_none=True)
@@ -391,12 +405,19 @@ class Adversary:
     def judge(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
         """Adversarial and feature-matching losses for the generator side."""
         self.net.requires_grad_(False)
+        real, fake = self._excerpt(real, fake)
         with _autocast(self.device):
-            judged = self.net(torch.cat([real, fake]))
+            judged = self.net(torch.cat([real, fake]), self.picks)
         self.net.requires_grad_(True)
         halves = [_halves(j) for j in judged]
         reals, fakes = [h[0] for h in halves], [h[1] for h in halves]
         return losses.adversarial_loss(fakes), losses.feature_loss(reals, fakes)
+
+    def _excerpt(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+        """The same stretch of both, at a random place."""
+        length = min(self.samples, real.shape[1])
+        start = int(torch.randint(real.shape[1] - length + 1, ()))
+        return real[:, start : start + length], fake[:, start : start + length]
 
     def save(self) -> None:
         """Keep the discriminators for the next stage."""
@@ -420,7 +441,7 @@ def vocoder(args, model: SpeechModel, batches, held: Tensor, device) -> None:  #
     """Vocoder on original mel frames."""
     stage = Stage("vocoder", args, {"vocoder": model.vocoder})
     stage.resume()
-    spectral = losses.MultiResolutionSpectralLoss().to(device)
+    spectral = losses.MultiResolutionSpectralLoss(per_step=args.resolutions).to(device)
     adversary = Adversary(args, device)
 
     def loss_of(progress: float) -> dict[str, Tensor]:
@@ -432,6 +453,7 @@ def vocoder(args, model: SpeechModel, batches, held: Tensor, device) -> None:  #
         distance = spectral(y, x)
         if progress < args.adversary_from:
             return {"loss": distance, "spectral": distance}
+        adversary.draw(args.judges)
         judged = adversary.learn(x, y, losses.cosine(progress), args.lr)
         adv, features = adversary.judge(x, y)
         loss = distance + args.adversarial * adv + args.features * features
@@ -443,7 +465,7 @@ def vocoder(args, model: SpeechModel, batches, held: Tensor, device) -> None:  #
         model.load_state_dict(load_model(args.run, model.config).to(device).state_dict())
         with torch.no_grad():
             y = _decode(model, model.mel(held), device)
-            return {"spectral": round(float(spectral(y, held[:, : y.shape[1]])), 4)}
+            return {"spectral": round(float(spectral(y, held[:, : y.shape[1]], complete=True)), 4)}
 
     stage.run(loss_of, finish)
 
@@ -463,7 +485,7 @@ def joint(args, model: SpeechModel, batches, held: Tensor, device) -> None:  # n
         stage.extra = torch.load(previous, weights_only=False)["extra"]
     stage.resume()
     control = RateControl(_targets(model.config), list(stage.extra.get("log_lambda", [])))
-    spectral = losses.MultiResolutionSpectralLoss().to(device)
+    spectral = losses.MultiResolutionSpectralLoss(per_step=args.resolutions).to(device)
     adversary = Adversary(args, device)
     counter = itertools.count()
 
@@ -490,6 +512,7 @@ def joint(args, model: SpeechModel, batches, held: Tensor, device) -> None:  # n
                   "lambda": torch.tensor(control.log_lambda[2]).exp()}  # fmt: skip
         loss = distance + args.picture * picture + rated * args.rate_weight
         if progress >= args.adversary_from:
+            adversary.draw(args.judges)
             if next(counter) % args.judge_every == 0:
                 values["judge"] = adversary.learn(x, y, losses.cosine(progress), args.lr)
             adv, features = adversary.judge(x, y)
@@ -506,7 +529,7 @@ def joint(args, model: SpeechModel, batches, held: Tensor, device) -> None:  # n
             for r, nominal in enumerate(model.config.rates):
                 rate = torch.full((len(held),), r, device=device)
                 y, out, mel, bits = forward(held, rate)
-                distance = spectral(y, held[:, : y.shape[1]])
+                distance = spectral(y, held[:, : y.shape[1]], complete=True)
                 result[f"spectral@{nominal:.0f}"] = round(float(distance), 4)
                 result[f"mel@{nominal:.0f}"] = round(float(losses.mel_loss(out, mel)), 4)
                 result[f"bps@{nominal:.0f}"] = round(float(bits.mean()) * 25, 1)
@@ -531,6 +554,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--adversary-from", type=float, default=0.5, help="part of the run before it")
     p.add_argument("--adversarial", type=float, default=0.05)
     p.add_argument("--features", type=float, default=0.5)
+    p.add_argument("--judges", type=float, default=0.4, help="share of discriminators a step")
+    p.add_argument("--judge-samples", type=int, default=8192, help="length that they judge")
+    p.add_argument("--resolutions", type=int, default=2, help="resolutions a step of the loss")
     p.add_argument("--judge-every", type=int, default=1, help="steps per discriminator step")
     p.add_argument("--picture", type=float, default=1.0, help="weight of the mel loss in joint")
     p.add_argument("--rate-weight", type=float, default=2.0, help="of the rate term in joint")

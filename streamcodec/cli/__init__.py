@@ -1,0 +1,1 @@
+"""The ``streamcodec`` command: a thin shell over the library, one module a subcommand."""

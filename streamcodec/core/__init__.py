@@ -1,0 +1,1 @@
+"""The codec core: it knows lattices, symbols and bytes, and no modality."""

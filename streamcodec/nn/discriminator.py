@@ -96,6 +96,16 @@ class Discriminator(nn.Module):
             + [PeriodDiscriminator(p, period_channels) for p in periods]
         )
 
-    def forward(self, x: Tensor) -> list[tuple[Tensor, list[Tensor]]]:
-        """Judge sound ``(batch, samples)``: scores and feature maps of every discriminator."""
-        return [judge(x) for judge in self.judges]
+    def kinds(self) -> list[list[int]]:
+        """Indices of the spectrum and of the period discriminators."""
+        spectra = [i for i, j in enumerate(self.judges) if isinstance(j, SpectrumDiscriminator)]
+        return [spectra, [i for i in range(len(self.judges)) if i not in spectra]]
+
+    def forward(
+        self, x: Tensor, picks: list[int] | None = None
+    ) -> list[tuple[Tensor, list[Tensor]]]:
+        """Judge sound ``(batch, samples)``: scores and feature maps of the picked discriminators.
+
+        All of them judge if ``picks`` is None.
+        """
+        return [self.judges[i](x) for i in (range(len(self.judges)) if picks is None else picks)]

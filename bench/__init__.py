@@ -1,0 +1,1 @@
+"""Measurements: every figure that the documentation gives comes from a command in here."""

@@ -1,0 +1,103 @@
+"""Turn a training run into the three weight files of a speech model.
+
+    python -m streamcodec_models.export RUN models/weights/speech-1
+
+Weights are stored in half precision, the integer prior as integers. The files are written next
+to their places and then moved there together.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from .export_prior import integer_prior
+from .speech import SpeechConfig, SpeechModel
+
+
+def read_run(run: Path) -> tuple[SpeechModel, dict[str, Any]]:
+    """The model of a run folder and the extra state of its last stage."""
+    stored = json.loads((run / "config.json").read_text())
+    config = SpeechConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()})
+    model = SpeechModel(config)
+    model.load_state_dict(torch.load(run / "model.pt", weights_only=True))
+    extra: dict[str, Any] = {}
+    for name in ("autoencoder", "joint"):
+        path = run / f"stage-{name}.pt"
+        if path.exists():
+            extra |= torch.load(path, weights_only=False)["extra"]
+    return model.eval(), extra
+
+
+def export(run: Path, folder: Path) -> dict[str, int]:
+    """Write the files of a model; returns their sizes in bytes."""
+    model, extra = read_run(run)
+    c = model.config
+    tensors, prior_config = integer_prior(model.prior)
+    steps_per_second = 100 / c.frames_per_latent
+    per_step = [(r - c.sealing) / steps_per_second for r in c.rates]
+    trade_offs = [
+        float(torch.tensor(lam).exp()) / t
+        for lam, t in zip(extra["log_lambda"], per_step, strict=True)
+    ]
+    config = {
+        "name": folder.name,
+        "n_mels": c.n_mels,
+        "frames_per_latent": c.frames_per_latent,
+        "latent_dim": c.latent_dim,
+        "channels": c.channels,
+        "hidden": c.hidden,
+        "blocks": c.blocks,
+        "rates": [int(r) for r in c.rates],
+        "rate_scales": list(c.rate_scales),
+        "trade_offs": trade_offs,
+        "prior_context": c.prior_context,
+        "prior_hidden": c.prior_hidden,
+        "integer_prior": prior_config,
+    }
+    decoder = _half(model.generator.state_dict(), "generator.")
+    decoder |= {f"integer_prior.{k}": torch.from_numpy(v) for k, v in tensors.items()}
+    decoder["gains"] = model.log_gain.detach().exp()
+    encoder = _half(model.encoder.state_dict(), "encoder.")
+    encoder |= _half(
+        {k: v for k, v in model.prior.state_dict().items() if "mask" not in k and "scales" not in k},
+        "prior.",
+    )
+    encoder["filterbank"] = model.mel.filterbank
+    vocoder = _half(model.vocoder.state_dict(), "vocoder.")
+    shape = {"channels": c.vocoder_channels, "hidden": c.vocoder_hidden, "blocks": c.vocoder_blocks}
+    folder.mkdir(parents=True, exist_ok=True)
+    parts = {"decoder": (decoder, config), "encoder": (encoder, {}), "vocoder": (vocoder, shape)}
+    for name, (state, described) in parts.items():
+        state = {k: v.contiguous() for k, v in state.items()}
+        save_file(state, folder / f"{name}.part", metadata={"config": json.dumps(described)})
+    sizes = {}
+    for name in parts:
+        final = folder / f"{name}.safetensors"
+        (folder / f"{name}.part").replace(final)
+        sizes[final.name] = final.stat().st_size
+    return sizes
+
+
+def _half(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {prefix + k: v.detach().half() for k, v in state.items()}
+
+
+def main() -> None:
+    """Command line of the export."""
+    parser = argparse.ArgumentParser(description="export a training run as model files")
+    parser.add_argument("run", type=Path)
+    parser.add_argument("folder", type=Path)
+    args = parser.parse_args()
+    for name, size in export(args.run, args.folder).items():
+        print(f"{name}: {size / 1e6:.1f} MB")
+
+
+if __name__ == "__main__":
+    main()

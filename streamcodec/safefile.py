@@ -1,0 +1,71 @@
+"""Files that are replaced whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """Give a name to write to; the file takes the place of `target` when the block ends well.
+
+    The new file lies in the target's folder until then. It is flushed to the disk before it is
+    moved, so that not even a power cut leaves half a file under the target's name; if the block
+    ends with an exception (Ctrl-C is one) it is removed and the target stays as it was.
+
+    Raises
+    ------
+    OSError
+        The folder does not exist, the target is no regular file or may not be written, or the
+        disk is full.
+    """
+    target = require_writable(target)
+    part = target.parent / f".streamcodec-{secrets.token_hex(6)}.part"
+    # Created here and exclusively: the usual permissions apply, and nobody else's file is hit.
+    try:
+        os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        yield part
+        if target.exists():
+            os.chmod(part, target.stat().st_mode & 0o7777)
+        _flush(part, os.O_RDWR)
+        os.replace(part, target)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(part)
+        raise
+    with suppress(OSError):  # some file systems cannot flush a folder; the file itself is safe
+        _flush(target.parent, os.O_RDONLY)
+
+
+def require_writable(target: Path) -> Path:
+    """Check that a regular file can be put at a path; gives it with links resolved.
+
+    Raises
+    ------
+    OSError
+        It cannot; the message says why.
+    """
+    target = Path(os.path.realpath(target))
+    if not target.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "no such folder to write to", str(target.parent))
+    if target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "cannot write a file over a folder", str(target))
+    if target.exists() and not target.is_file():
+        raise OSError(errno.EINVAL, "can only write to a regular file", str(target))
+    for path in (target.parent, target):
+        if path.exists() and not os.access(path, os.W_OK):
+            raise PermissionError(errno.EACCES, "not allowed to write to", str(path))
+    return target
+
+
+def _flush(path: Path, mode: int) -> None:
+    descriptor = os.open(path, mode)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
