@@ -117,14 +117,15 @@ class DnsMos(Metric):
     def score(self, clip: Clip, decoded: Sound) -> Values:
         """Score the decoded sound at the listening level.
 
-        As the reference script does: short sounds are repeated until they fill a window of
-        9.01 s, longer ones give a window every second, and windows are averaged.
+        Windows of 9.01 s start every second and are averaged. A shorter sound is repeated until it
+        fills one window; the reference script then scores more windows of the same repetition,
+        which changes a clip's score by 0.02 on average and costs several times as much.
         """
         sound = set_active_level(decoded, LISTENING_LEVEL_DB)
         window = int(self.INPUT_SECONDS * SAMPLE_RATE)
-        while len(sound) < window:
-            sound = np.append(sound, sound)
-        count = int(len(sound) / SAMPLE_RATE - self.INPUT_SECONDS) + 1
+        count = max(1, int(len(sound) / SAMPLE_RATE - self.INPUT_SECONDS) + 1)
+        if len(sound) < window:
+            sound = np.resize(sound, window)
         raw = [
             self._session.run(None, {"input_1": sound[None, start : start + window]})[0][0]
             for start in range(0, count * SAMPLE_RATE, SAMPLE_RATE)

@@ -35,7 +35,7 @@ class PhoneErrors(Metric):
     columns = ("phone_errors", "reference_phones")
     packages = ("pocketsphinx",)
     modules = ("pocketsphinx",)
-    slow = True
+    revision = 2
 
     def applies_to(self, clip: Clip) -> bool:
         """Whether every word of the clip's transcript is in the dictionary."""
@@ -45,7 +45,7 @@ class PhoneErrors(Metric):
         """Load acoustic model and phone trigram."""
         from pocketsphinx import Decoder, get_model_path
 
-        # Cepstral means are those of the clip itself, so that no clip depends on the one before.
+        # Cepstral means are those of the whole clip, since all of it is at hand.
         self._decoder = Decoder(
             hmm=get_model_path("en-us/en-us"),
             allphone=get_model_path("en-us/en-us-phone.lm.bin"),
@@ -70,6 +70,8 @@ class PhoneErrors(Metric):
 
     def recognise(self, pcm: bytes) -> list[str]:
         """Phones heard in 16-bit samples, without pauses and noises."""
+        # Without this the front end carries noise estimates over from the clip before.
+        self._decoder.reinit_feat()
         self._decoder.start_utt()
         self._decoder.process_raw(pcm, no_search=False, full_utt=True)
         self._decoder.end_utt()
@@ -100,7 +102,7 @@ def read_dictionary(path: Path) -> dict[str, Pronunciations]:
 
 
 def phone_distance(heard: Sequence[str], words: Sequence[Pronunciations]) -> int:
-    """Fewest insertions, deletions and substitutions between ``heard`` and any reading of ``words``.
+    """Fewest insertions, deletions and substitutions from any reading of ``words`` to ``heard``.
 
     Levenshtein's table, one row a reference phone; at the end of a word the rows of its
     pronunciations are merged by their minimum.

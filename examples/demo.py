@@ -19,7 +19,7 @@ import torch
 import streamcodec
 from streamcodec.cli.main import main as command
 
-CLIP = Path(__file__).parent / "clips" / "librispeech-2033.flac"
+CLIP = Path(__file__).parent / "clips" / "sense-and-sensibility.flac"
 VOCODERS = ("neural", "griffin-lim")
 
 

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import errors
-    from .core.container import StreamHeader
+    from .core.packet import Packet, StreamHeader
     from .files import DecodeReport, EncodeReport, decode_file, encode_file
     from .speech.decoder import SpeechDecoder
-    from .speech.encoder import Packet, SpeechEncoder
+    from .speech.encoder import SpeechEncoder
 
 __version__ = "0.1.0"
 
@@ -38,10 +38,10 @@ __all__ = [
 _HOMES = {
     "DecodeReport": "files",
     "EncodeReport": "files",
-    "Packet": "speech.encoder",
+    "Packet": "core.packet",
     "SpeechDecoder": "speech.decoder",
     "SpeechEncoder": "speech.encoder",
-    "StreamHeader": "core.container",
+    "StreamHeader": "core.packet",
     "decode_file": "files",
     "encode_file": "files",
 }

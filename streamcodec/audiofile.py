@@ -204,6 +204,15 @@ class RecordingWriter:
                 str(path), "w", sample_rate, channels=1, format=container, subtype=coding
             )
 
+    def __enter__(self) -> RecordingWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self._file.close()
+
     def write(self, samples: np.ndarray) -> None:
         """Append samples, float32 of shape (n,); what is beyond full scale is clipped."""
         with self._as_os_error():

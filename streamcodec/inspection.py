@@ -10,11 +10,11 @@ import numpy as np
 
 from .audiofile import open_recording
 from .core.packet import Packet
-from .files import open_stream
 from .speech import geometry
 from .speech.frontend import MelFrontEnd
 from .speech.model import SpeechModel
 from .speech.resample import StreamingInput
+from .streamfile import open_stream
 
 DECIBELS_PER_NEPER = 20 / np.log(10)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -96,13 +95,15 @@ def install_ffmpeg(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -
     monkeypatch.setenv("PATH", str(folder))
 
 
-AU = "sys.stdout.buffer.write(struct.pack('>4sIIIII', b'.snd', 28, 0xffffffff, 6, 44100, 2) + 4 * b'x'"
+AU = (
+    "sys.stdout.buffer.write(struct.pack('>4sIIIII', b'.snd', 28, 0xffffffff, 6, 44100, 2)"
+    " + 4 * b'x'"
+)
+"""Beginning of a script that writes what ffmpeg would: the header of 44.1 kHz stereo."""
 
 
 def test_other_formats_go_through_ffmpeg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    install_ffmpeg(
-        tmp_path, monkeypatch, f"{AU} + struct.pack('>4f', .5, -.5, .25, -.25) * 50000)"
-    )
+    install_ffmpeg(tmp_path, monkeypatch, f"{AU} + struct.pack('>4f', .5, -.5, .25, -.25) * 50000)")
     (tmp_path / "a.m4a").write_bytes(b"no format of libsndfile")
     with open_recording(tmp_path / "a.m4a") as recording:
         assert (recording.sample_rate, recording.channels) == (44_100, 2)

@@ -42,9 +42,14 @@ def test_failure_leaves_the_old_file_and_nothing_else(
 ) -> None:
     target = tmp_path / "old"
     target.write_bytes(b"old")
-    with pytest.raises(error), replacing(target) as part:
-        part.write_bytes(b"half of the n")
-        raise error
+
+    def write_half() -> None:
+        with replacing(target) as part:
+            part.write_bytes(b"half of the n")
+            raise error
+
+    with pytest.raises(error):
+        write_half()
     assert target.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["old"]
 
@@ -77,9 +82,7 @@ def test_impossible_targets_are_refused(
     assert sorted(os.listdir(tmp_path)) == ["folder", "pipe"]
 
 
-def test_write_protected_target_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_write_protected_target_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     target = tmp_path / "protected"
     target.write_bytes(b"precious")
     # Not by mode bits: they do not bind the superuser, under whom tests may run.

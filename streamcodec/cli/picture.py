@@ -21,6 +21,12 @@ DYNAMIC_RANGE = 75.0
 SYMBOL_PERCENTILE = 99.5
 """Part of the symbols that lies inside the colour scale: single outliers would bleach the rest."""
 
+SYMBOL_LINEAR = 1.0
+"""Symbols up to this are coloured in proportion, larger ones by their logarithm: a few channels
+hold large numbers, most of them -1, 0 and 1, and all are to be seen."""
+
+SYMBOL_TICKS = (0, 1, 3, 10, 30, 100)
+
 AVERAGING_SECONDS = 0.5
 """Window of the rate curve: the time over which rate control holds the average."""
 
@@ -107,7 +113,7 @@ def _draw_mel(axis: Any, mel: np.ndarray, view: StreamView, loudest: float, name
     image = axis.imshow(
         mel.T, origin="lower", aspect="auto", interpolation="nearest", cmap="magma",
         vmin=loudest - DYNAMIC_RANGE, vmax=loudest,
-        extent=(view.start, view.start + len(mel) * view.frame_seconds, 0, mel.shape[1]),
+        extent=(view.start, view.start + max(1, len(mel)) * view.frame_seconds, 0, mel.shape[1]),
     )  # fmt: skip
     bands = np.interp(FREQUENCY_TICKS, view.band_frequencies, np.arange(mel.shape[1]) + 0.5)
     axis.set_yticks(bands, [f"{f / 1000:g}k" if f >= 1000 else str(f) for f in FREQUENCY_TICKS])
@@ -116,19 +122,22 @@ def _draw_mel(axis: Any, mel: np.ndarray, view: StreamView, loudest: float, name
 
 
 def _draw_symbols(figure: Any, axis: Any, view: StreamView) -> None:
+    from matplotlib.colors import AsinhNorm
+
     sizes = np.abs(view.symbols)
     limit = max(1.0, float(np.percentile(sizes, SYMBOL_PERCENTILE)) if sizes.size else 1.0)
     order = np.argsort(sizes.mean(axis=0) if len(sizes) else np.zeros(sizes.shape[1]))
     image = axis.imshow(
         view.symbols[:, order].T, origin="lower", aspect="auto", interpolation="nearest",
-        cmap="RdBu_r", vmin=-limit, vmax=limit,
+        cmap="RdBu_r", norm=AsinhNorm(SYMBOL_LINEAR, vmin=-limit, vmax=limit),
         extent=(
-            view.start, view.start + len(view.symbols) * view.step_seconds,
+            view.start, view.start + max(1, len(view.symbols)) * view.step_seconds,
             0, view.symbols.shape[1],
         ),
     )  # fmt: skip
     axis.set_ylabel("latent symbols\n(busiest on top)", color=INK)
-    figure.colorbar(image, ax=axis, pad=0.01, aspect=14)
+    ticks = sorted({s * t for t in SYMBOL_TICKS if t <= limit for s in (-1, 1)})
+    figure.colorbar(image, ax=axis, pad=0.01, aspect=14, ticks=ticks, format="%d")
 
 
 def _draw_bits(axis: Any, view: StreamView) -> None:

@@ -28,7 +28,7 @@ def run(options: Namespace) -> int:
     """Play."""
     sounddevice = _import_sounddevice()
     quiet_torch()
-    from streamcodec.files import open_stream
+    from streamcodec.streamfile import open_stream
 
     with (
         named_input(options.input) as source,

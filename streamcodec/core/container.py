@@ -26,10 +26,12 @@ from streamcodec.core.container_layout import (
     SeekPoint,
     Trailer,
     check_footer,
+    collect_trailer,
     iterate_records,
+    make_trailer,
     pack_varint,
     parse_head,
-    parse_trailer,
+    trailer_complete,
 )
 from streamcodec.core.packet import PREFIX_BYTES, REFRESH_BIT, StreamHeader
 from streamcodec.errors import FormatError, InputError, TruncatedError
@@ -106,14 +108,14 @@ class ContainerWriter:
             an image).
         """
         self._check_open()
-        self._finished = True
         numbers = [total_samples, self._packets, len(self._points)]
         last = SeekPoint(0, 0)
         for point in self._points:
             numbers += [point.packet - last.packet, point.offset - last.offset]
             last = point
         trailer = b"".join(pack_varint(n) for n in numbers)
-        self._append(pack_varint(0) + trailer)
+        self._append(b"\0" + trailer)
+        self._finished = True
         check = self._crc.to_bytes(CRC_BYTES, "big")
         return b"\0" + trailer + check + len(trailer).to_bytes(LENGTH_BYTES, "big") + END_MAGIC
 
@@ -158,6 +160,8 @@ class ContainerReader:
         self._buffer = bytearray()
         self._taken = 0
         self._records_end: int | None = None
+        self._numbers: list[int] = []
+        self._trailer_size = 0
         self._crc = 0
         self._error: FormatError | None = None
 
@@ -230,13 +234,14 @@ class ContainerReader:
             if self._buffer:
                 raise FormatError("bytes follow the end of the file; it is damaged")
             return
-        parsed = parse_trailer(self._buffer, 0, self._records_end or 0)
-        if parsed is None or len(self._buffer) < parsed[1] + FOOTER_BYTES:
+        size = collect_trailer(self._buffer, 0, self._numbers)
+        self._take(size)
+        self._trailer_size += size
+        if not trailer_complete(self._numbers) or len(self._buffer) < FOOTER_BYTES:
             return
-        trailer, end = parsed
-        self._take(end)
+        trailer = make_trailer(self._numbers, self._records_end or 0)
         footer = bytes(self._buffer[:FOOTER_BYTES])
-        check_footer(footer, end, trailer, self.packets)
+        check_footer(footer, self._trailer_size, trailer, self.packets)
         if int.from_bytes(footer[:CRC_BYTES], "big") != self._crc:
             raise FormatError(
                 "the check of the whole file does not match; some of its packets are damaged"

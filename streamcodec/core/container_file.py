@@ -10,9 +10,11 @@ from streamcodec.core.container_layout import (
     END_MAGIC,
     FOOTER_BYTES,
     Buffer,
+    collect_trailer,
     iterate_records,
+    make_trailer,
     parse_head,
-    parse_trailer,
+    trailer_complete,
 )
 from streamcodec.errors import FormatError, TruncatedError
 
@@ -48,10 +50,11 @@ class ContainerFile:
                 f"the file ends without an index; {complete} complete packets can be read from "
                 "its beginning"
             )
-        parsed = parse_trailer(data, begin, begin - 1)
-        if parsed is None or parsed[1] != begin + size:
+        numbers: list[int] = []
+        end = collect_trailer(data, begin, numbers)
+        if not trailer_complete(numbers) or end != begin + size:
             raise FormatError("the trailer does not have the length it announces; damaged file")
-        self.trailer = parsed[0]
+        self.trailer = make_trailer(numbers, begin - 1)
         self._end = begin - 1
 
     def records(self, packet: int = 0) -> Iterator[tuple[int, bytes]]:

@@ -31,6 +31,8 @@ MAX_RECORD = PREFIX_BYTES + MAX_PAYLOAD
 MAX_METADATA = 1 << 16
 MAX_SEEK_POINTS = 2048
 MAX_VARINT_BYTES = 9
+TRAILER_FIELDS = 3
+"""Numbers of a trailer before its seek points: total samples, packets, number of seek points."""
 
 
 @dataclass(frozen=True)
@@ -85,45 +87,63 @@ def parse_varint(data: Buffer, offset: int) -> tuple[int, int] | None:
     raise FormatError(f"a number has more than {MAX_VARINT_BYTES} bytes; the file is damaged")
 
 
-def parse_trailer(data: Buffer, begin: int, records_end: int) -> tuple[Trailer, int] | None:
-    """Read the trailer that begins at ``begin`` of ``data``.
+def collect_trailer(data: Buffer, begin: int, numbers: list[int]) -> int:
+    """Append to ``numbers`` what ``data`` holds of a trailer's, from ``begin`` on.
+
+    Returns
+    -------
+    The offset behind the last complete number. :func:`trailer_complete` tells if it was the last.
+
+    Raises
+    ------
+    FormatError
+        They are no trailer's numbers.
+    """
+    while not trailer_complete(numbers):
+        parsed = parse_varint(data, begin)
+        if parsed is None:
+            break
+        number, begin = parsed
+        numbers.append(number)
+        if len(numbers) == TRAILER_FIELDS and number > MAX_SEEK_POINTS:
+            raise FormatError(
+                f"expected at most {MAX_SEEK_POINTS} seek points, found {number}; damaged file"
+            )
+    return begin
+
+
+def trailer_complete(numbers: list[int]) -> bool:
+    """Whether these are all numbers of a trailer; the third says how many pairs follow."""
+    return (
+        len(numbers) >= TRAILER_FIELDS
+        and len(numbers) == TRAILER_FIELDS + 2 * numbers[TRAILER_FIELDS - 1]
+    )
+
+
+def make_trailer(numbers: list[int], records_end: int) -> Trailer:
+    """Make sense of the numbers of a trailer.
 
     Parameters
     ----------
     records_end
         Where the records end in the file; no seek point may lie behind.
 
-    Returns
-    -------
-    The trailer and the offset behind it, or None if more bytes are needed.
-
     Raises
     ------
     FormatError
-        It is no trailer.
+        A seek point is out of order or out of the file.
     """
-    numbers: list[int] = []
-    while len(numbers) < 3 or len(numbers) < 3 + 2 * numbers[2]:
-        parsed = parse_varint(data, begin)
-        if parsed is None:
-            return None
-        number, begin = parsed
-        numbers.append(number)
-        if len(numbers) == 3 and number > MAX_SEEK_POINTS:
-            raise FormatError(
-                f"expected at most {MAX_SEEK_POINTS} seek points, found {number}; damaged file"
-            )
     total_samples, packets = numbers[:2]
     points: list[SeekPoint] = []
     packet = offset = 0
-    for k in range(3, len(numbers), 2):
+    for k in range(TRAILER_FIELDS, len(numbers), 2):
         packet += numbers[k]
         offset += numbers[k + 1]
         ascending = not points or (numbers[k] > 0 and numbers[k + 1] > 0)
         if not ascending or packet >= packets or offset >= records_end:
             raise FormatError("a seek point lies outside the file; it is damaged")
         points.append(SeekPoint(packet, offset))
-    return Trailer(total_samples, packets, tuple(points)), begin
+    return Trailer(total_samples, packets, tuple(points))
 
 
 def parse_head(data: Buffer) -> tuple[StreamHeader, dict[str, Any], int]:

@@ -171,7 +171,7 @@ def tell(network: IntegerNetwork, rate: int, channel: int, symbol: int, sums: Su
 
 
 @njit(cache=True)
-def ask(network: IntegerNetwork, rate: int, channel: int, sums: Sums) -> tuple[np.int64, np.int64]:
+def ask(network: IntegerNetwork, rate: int, channel: int, sums: Sums) -> tuple[int, int]:
     """Table and center for the symbol of ``channel``, all lower channels being told.
 
     Returns ``(table, center)``: the table is ``scale * 16 + fraction``; the location that it is
@@ -200,13 +200,13 @@ def ask(network: IntegerNetwork, rate: int, channel: int, sums: Sums) -> tuple[n
     location = _clamped(location, -limit, limit) + FRACTIONS // 2
     scale = output[channels + channel] * layout[SCALE_MULTIPLIER] + network.scale_offset[rate]
     scale = _clamped(scale >> shift, 0, layout[SCALES] - 1)
-    return scale * FRACTIONS + (location & (FRACTIONS - 1)), location >> FRACTION_BITS
+    return int(scale * FRACTIONS + (location & (FRACTIONS - 1))), int(location >> FRACTION_BITS)
 
 
 @njit(cache=True)
 def tell_and_ask(
     network: IntegerNetwork, rate: int, channel: int, previous: int, sums: Sums
-) -> tuple[np.int64, np.int64]:
+) -> tuple[int, int]:
     """One step of a decoder: take the symbol of the channel below in, ask for this channel."""
     if channel > 0:
         tell(network, rate, channel - 1, previous, sums)

@@ -90,6 +90,7 @@ class Packet(bytes):
     duration: float
 
     def __new__(cls, data: bytes, duration: float = 0.0) -> Packet:
+        """Check ``data`` and take it over."""
         if len(data) < PREFIX_BYTES:
             raise TruncatedError(
                 f"expected a packet of at least {PREFIX_BYTES} bytes, found {len(data)}; conceal it"

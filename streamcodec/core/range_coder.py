@@ -125,8 +125,8 @@ class RangeDecoder:
         """Check that the message ends here.
 
         The decoded symbols are encoded again on the way (some 0.3 microseconds each); their seal
-        must be the payload. That holds exactly if the encoder ended in the same state and
-        nothing was appended to or cut from its message.
+        must be the payload: then an encoder of these symbols ended in the same state. (A message
+        cut short is mostly the seal of other symbols. A packet's check has to find that.)
 
         Raises
         ------
@@ -136,5 +136,5 @@ class RangeDecoder:
         if self._mirror.seal() != self._payload:
             raise CorruptPacketError(
                 f"the payload of {len(self._payload)} bytes is not the sealed form of the symbols "
-                "in it: bytes were added, cut or changed; conceal this packet"
+                "in it: bytes were added or changed; conceal this packet"
             )

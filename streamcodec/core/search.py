@@ -44,7 +44,9 @@ class Budget:
     iterations : int
         Gradient steps. 0 takes the encoder's guess as it is.
     candidates : int
-        Undecided symbols whose two roundings are tried after the projection. 0 tries none.
+        Moves of single symbols that a round after the projection tries. 0 tries none.
+    rounds : int
+        Such rounds at most.
     step_size : float
         Largest first move of a latent, in lattice units; it shrinks to a tenth by a cosine.
     rho : float
@@ -53,6 +55,7 @@ class Budget:
 
     iterations: int
     candidates: int = 0
+    rounds: int = 1
     step_size: float = 0.12
     rho: float = 1.0
 
@@ -147,7 +150,7 @@ class LatentSearch:
         z, done = self._descend(cost, quantizer, z, expired)
         symbols = quantizer.settle(z)
         if self.budget.candidates and not expired():
-            symbols = _settle_undecided(cost, z, symbols, self.budget.candidates)
+            symbols = _settle(cost, z, symbols, self.budget, expired)
         return Found(symbols, z - guess, done)
 
     def _descend(
@@ -182,29 +185,54 @@ class LatentSearch:
         return z.detach(), budget.iterations
 
 
-@torch.no_grad()
-def _settle_undecided(
-    cost: Callable[[Tensor], Tensor], z: Tensor, symbols: Tensor, count: int
+def _settle(
+    cost: Callable[[Tensor], Tensor],
+    z: Tensor,
+    symbols: Tensor,
+    budget: Budget,
+    expired: Callable[[], bool],
 ) -> Tensor:
-    """Try the second-nearest lattice point where ``z`` lies nearly halfway.
+    """Improve a lattice point by moving its least certain symbols to the next integer.
 
-    One batch tries each flip alone, a second one the best flips together; the cheapest of all
-    candidates wins, the plain projection among them.
+    The first round tries the second-nearest point where ``z`` lies nearly halfway; each further
+    round goes where the gradient at the lattice point promises most. A round is one batch of
+    single moves and one batch of the helpful ones together; the cheapest of all candidates
+    stays, the point itself among them.
     """
-    remainder = (z - symbols).flatten()
-    count = min(count, remainder.numel())
-    where = remainder.abs().topk(count).indices
-    move = torch.where(remainder[where] >= 0, 1.0, -1.0)
-    flips = torch.zeros(count, remainder.numel())
-    flips[torch.arange(count), where] = move
-    singles = symbols.flatten() + flips
-    batch = torch.cat([symbols.flatten()[None], singles]).reshape(-1, *symbols.shape)
-    costs = cost(batch)
+    tried = torch.zeros(symbols.numel(), dtype=torch.bool)
+    for number in range(budget.rounds):
+        if expired():
+            break
+        if number == 0:
+            slope = (z - symbols).flatten()
+        else:
+            point = symbols.clone().requires_grad_()
+            (gradient,) = torch.autograd.grad(cost(point[None])[0], point)
+            slope = -gradient.flatten()
+        better = _best_moves(cost, symbols, slope.masked_fill(tried, 0.0), budget.candidates, tried)
+        if better is symbols and number > 0:
+            break
+        symbols = better
+    return symbols
+
+
+@torch.no_grad()
+def _best_moves(
+    cost: Callable[[Tensor], Tensor], symbols: Tensor, slope: Tensor, count: int, tried: Tensor
+) -> Tensor:
+    """One round: unit moves along ``slope`` where it is steepest."""
+    count = min(count, slope.numel())
+    where = slope.abs().topk(count).indices
+    moves = torch.zeros(count, slope.numel())
+    moves[torch.arange(count), where] = torch.where(slope[where] >= 0, 1.0, -1.0)
+    flat = symbols.flatten()
+    costs = cost(torch.cat([flat[None], flat + moves]).reshape(-1, *symbols.shape))
     gains = costs[1:] - costs[0]
     order = gains.argsort()
     helpful = order[gains[order] < 0]
+    # A move that did not help alone is left alone from now on.
+    tried[where[order[len(helpful) :]]] = True
     if len(helpful) == 0:
         return symbols
-    together = symbols.flatten() + flips[helpful].cumsum(0)
-    combined = together.reshape(-1, *symbols.shape)
+    combined = (flat + moves[helpful].cumsum(0)).reshape(-1, *symbols.shape)
     return combined[int(cost(combined).argmin())]

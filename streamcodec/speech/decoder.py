@@ -16,7 +16,6 @@ from streamcodec.speech import geometry
 from streamcodec.speech.concealment import Concealment
 from streamcodec.speech.model import SpeechModel, load_speech_model
 from streamcodec.speech.overlap import OverlapAdd
-from streamcodec.speech.phase import StreamingPhase
 
 VOCODERS = ("neural", "griffin-lim")
 """Ways back from mel frames to sound."""
@@ -52,6 +51,14 @@ class NeuralSynthesis:
         """Begin a new stream."""
         self._overlap.reset()
         self._state = None
+
+
+def _synthesis(vocoder: str, model: SpeechModel) -> _Synthesis:
+    if vocoder == "neural":
+        return NeuralSynthesis(model)
+    from streamcodec.speech.phase import StreamingPhase  # compiles code that few need
+
+    return StreamingPhase(model.filterbank)
 
 
 class SpeechDecoder:
@@ -99,11 +106,7 @@ class SpeechDecoder:
         if vocoder not in VOCODERS:
             raise InputError(f"vocoder must be one of {VOCODERS}, not {vocoder!r}")
         self.header = header
-        self._synthesis: _Synthesis = (
-            NeuralSynthesis(self.model)
-            if vocoder == "neural"
-            else StreamingPhase(self.model.filterbank)
-        )
+        self._synthesis = _synthesis(vocoder, self.model)
         self._concealment = Concealment(self.model.latent_dim)
         self.reset()
 

@@ -81,9 +81,12 @@ class MelFrontEnd:
         if not np.isfinite(filterbank).all():
             raise InputError("expected a finite filterbank, found NaN or infinity; load it anew")
         self._weights = np.ascontiguousarray(filterbank, dtype=np.float64)
-        self._first, self._last = _support(self._weights)
+        self._first, self._last = band_support(self._weights)
         self._window = hann_window()
         self._ring = RingBuffer(N_FFT, HOP_LENGTH, lead_in=OVERLAP)
+        # Have the loop compiled or loaded now, not in the first push of a live stream.
+        self.push(np.zeros(HOP_LENGTH, dtype=np.float32))
+        self.reset()
 
     @property
     def n_mels(self) -> int:
@@ -145,7 +148,7 @@ def offline_mel(
     return MelFrontEnd(filterbank).push(samples)
 
 
-def _support(weights: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def band_support(weights: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the first bin of every band and the one behind its last: a band is a few bins."""
     used = weights != 0.0
     any_used = used.any(axis=1)

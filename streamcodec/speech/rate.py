@@ -10,6 +10,9 @@ from streamcodec.errors import InputError
 WINDOW_SECONDS = 0.5
 """The average is held over about this time."""
 
+PRICE_SLOPE = 1.5
+"""Change of the logarithm of the price over one window of debt."""
+
 LOWEST_BITRATE, HIGHEST_BITRATE = 600, 16_000
 """Bit rates that may be asked for, bit/s. The ladder's own rungs lie inside."""
 
@@ -34,7 +37,9 @@ class RateControl:
     """Leaky bucket: debt makes bits dearer, heavy debt lowers the rung.
 
     Speech needs few bits in pauses and many in onsets, so a packet is never cut to a size;
-    what is overspent is won back within about half a second.
+    what is overspent is won back within about half a second. The price is one where half a
+    window of credit is left, so the bucket settles on the side of credit and a stream of any
+    length ends at or under its rate.
 
     Parameters
     ----------
@@ -69,7 +74,7 @@ class RateControl:
         filled = self._debt / (self.bitrate * WINDOW_SECONDS)
         # Above half a window of debt a lower rung helps even where nothing is searched.
         lower = int(filled > 0.5) + int(filled > 1.0)
-        return Allowance(max(0, self.rung - lower), math.exp(max(0.0, filled)))
+        return Allowance(max(0, self.rung - lower), math.exp(PRICE_SLOPE * (filled + 0.5)))
 
     def spend(self, bits: int, seconds: float) -> None:
         """Book a packet of ``bits`` that lasts ``seconds``."""

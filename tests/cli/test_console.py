@@ -84,9 +84,14 @@ def test_standard_output_gets_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_failure_writes_nothing_to_standard_output(monkeypatch: pytest.MonkeyPatch) -> None:
     pipe = Pipe()
     monkeypatch.setattr(sys, "stdout", pipe)
-    with pytest.raises(ValueError, match="half way"), named_output("-", ".wav") as path:
-        path.write_bytes(b"so")
-        raise ValueError("half way")
+
+    def write_half() -> None:
+        with named_output("-", ".wav") as path:
+            path.write_bytes(b"so")
+            raise ValueError("half way")
+
+    with pytest.raises(ValueError, match="half way"):
+        write_half()
     assert pipe.buffer.getvalue() == b""
 
 

@@ -34,9 +34,7 @@ def installed(monkeypatch: pytest.MonkeyPatch):
 
     def entry_points(*, group: str) -> list[EntryPoint]:
         asked.append(group)
-        return [
-            EntryPoint(name, f"{name}_plugin", group) for name in ("silent", "good", "broken")
-        ]
+        return [EntryPoint(name, f"{name}_plugin", group) for name in ("silent", "good", "broken")]
 
     monkeypatch.setattr(plugins, "entry_points", entry_points)
     return asked

@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib.util
 import sys
 import types
-from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+
+from streamcodec.speech.frontend import mel_filterbank
 
 SAMPLE_RATE = 16_000
 
@@ -50,17 +51,14 @@ def speech_like() -> NDArray[np.float32]:
     return _speech_like(4.0)
 
 
-def random_sizes(rng: np.random.Generator, total: int) -> list[int]:
-    """Cut ``total`` samples into blocks of very different lengths, empty ones among them."""
-    sizes: list[int] = []
-    choices = (0, 1, 17, 159, 160, 161, 509, 640, 4_001, 44_100)
-    while sum(sizes) < total:
-        sizes.append(min(int(rng.choice(choices)), total - sum(sizes)))
-    return sizes
+@pytest.fixture(scope="session")
+def filterbank() -> NDArray[np.float32]:
+    """The codec's mel filterbank, shape (80, 321), float32."""
+    return mel_filterbank()
 
 
 @pytest.fixture(scope="session")
-def torchaudio_transforms() -> Iterator[types.ModuleType]:
+def torchaudio_transforms() -> types.ModuleType:
     """``torchaudio.transforms``, with torchaudio's compiled extension only where it loads.
 
     The transforms are plain torch code. But torchaudio's import loads an extension that is built
@@ -75,7 +73,7 @@ def torchaudio_transforms() -> Iterator[types.ModuleType]:
         _forget_modules("torchaudio")
         with mock.patch.object(Path, "glob", _glob_without(_extension_folder())):
             import torchaudio.transforms as transforms
-    yield transforms
+    return transforms
 
 
 def _extension_folder() -> Path:
