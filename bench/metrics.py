@@ -112,6 +112,8 @@ class Pesq(Metric):
         """Score at 16 kHz in both modes; NaN where PESQ finds no speech."""
         import pesq
 
+        if not (np.any(clip.sound) and np.any(decoded)):
+            return dict.fromkeys(self.columns, math.nan)
         values = []
         for mode in ("nb", "wb"):
             try:

@@ -1,7 +1,7 @@
 """Our own codec on the bench, through its public API, and a hook for anything else.
 
 On the command line a codec is written ``streamcodec:2000``, with options behind it
-(``streamcodec:2000:complexity=10:vocoder=griffin-lim:low_delay``), or
+(``streamcodec:2000:complexity=10:vocoder=griffin-lim:low_delay:model=FOLDER``), or
 ``NAME=package.module:function`` for a function that takes float32 samples at 16 kHz and returns
 its payload bits and the decoded samples.
 """
@@ -67,7 +67,7 @@ class StreamCodec(Codec):
             return f"{OWN} cannot be used: {error}"
         except Exception as error:
             # What our codec raises on purpose: most likely there are no weights.
-            if isinstance(error, importlib.import_module(OWN).StreamcodecError):
+            if isinstance(error, importlib.import_module(OWN).errors.StreamcodecError):
                 return str(error)
             raise
         return None
@@ -139,7 +139,9 @@ class FunctionCodec(Codec):
         return getattr(importlib.import_module(module), attribute)
 
 
-DECODER_OPTIONS = {"vocoder"}
+ENCODER_AND_DECODER_OPTIONS = {"model"}
+DECODER_OPTIONS = {"vocoder"} | ENCODER_AND_DECODER_OPTIONS
+NOT_ENCODER_OPTIONS = DECODER_OPTIONS - ENCODER_AND_DECODER_OPTIONS
 CONVERTERS: dict[str, Callable[[str], Any]] = {
     "complexity": int,
     "refresh": int,
@@ -180,7 +182,7 @@ def parse_codec(text: str, complexity: int | None = None) -> Codec:
         options[key] = CONVERTERS.get(key, str)(value) if equals else True
     return StreamCodec(
         bitrate,
-        {key: value for key, value in options.items() if key not in DECODER_OPTIONS},
+        {key: value for key, value in options.items() if key not in NOT_ENCODER_OPTIONS},
         {key: value for key, value in options.items() if key in DECODER_OPTIONS},
         text,
     )

@@ -22,7 +22,7 @@ from bench.cache import ResultCache
 from bench.clips import Clip, every_kth, load_clips
 from bench.lineup import choose_peers
 from bench.measure import Bench, ClipResult
-from bench.metrics import Metric, choose_metrics
+from bench.metrics import LISTENING_LEVEL_DB, Metric, choose_metrics
 from bench.own_codec import OWN, parse_codec
 from bench.peers import Codec
 from bench.table import Row, render, summarise
@@ -114,8 +114,9 @@ def caption(
             "clips without transcript (or with a word that its dictionary lacks) are left out."
         )
     notes.append(
-        "Decoded sound is aligned by cross-correlation; DistillMOS, DNSMOS and the recogniser get "
-        "it at -26 dBFS active level. RTF: processor seconds for a second of sound."
+        "Decoded sound is aligned by cross-correlation; DistillMOS, DNSMOS and the recogniser "
+        f"get it at {LISTENING_LEVEL_DB:g} dBFS active level. "
+        "RTF: processor seconds for a second of sound."
     )
     notes += [f"{name}: not available: {reason}" for name, reason in missing.items()]
     for name in dict.fromkeys(result.codec for result in results):

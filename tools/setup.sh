@@ -34,15 +34,16 @@ fi
 find_library portaudio || system_package libportaudio2 "no live sound (streamcodec play)"
 command -v ffmpeg >/dev/null || system_package ffmpeg "no m4a, webm or amr files can be read"
 
+echo "setup: installing into .venv, once; this takes a few minutes"
 [ -x .venv/bin/python ] || "$python" -m venv .venv
 pip() { .venv/bin/python -m pip --disable-pip-version-check "$@"; }
 
-pip install --quiet -c constraints.txt -e '.[train,live,inspect,dev]'
-pip install --quiet -c constraints.txt -e '.[bench]' || {
+pip install -qq -c constraints.txt -e '.[train,live,inspect,dev]'
+pip install -qq -c constraints.txt -e '.[bench]' || {
     echo "setup: the quality measures could not be built (PESQ needs a C compiler and Python's" >&2
     echo "setup: headers, Debian packages gcc and python3-dev); figures will lack them." >&2
 }
 
 # torchaudio is a yardstick in the tests, which use its Python half only. Installed with what it
 # asks for it would bring the CUDA build of torch along.
-pip install --quiet --no-deps -c constraints.txt torchaudio
+pip install -qq --no-deps -c constraints.txt torchaudio

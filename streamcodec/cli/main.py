@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from types import FrameType, ModuleType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from streamcodec import __version__
 from streamcodec.errors import StreamcodecError
@@ -92,7 +92,7 @@ def describe(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _unwind_on_terminate() -> object:
+def _unwind_on_terminate() -> Any:
     """Let SIGTERM unwind the stack as Ctrl-C does, so that no half-written file stays behind."""
 
     def stop(_number: int, _frame: FrameType | None) -> NoReturn:

@@ -78,7 +78,7 @@ def stand_in(monkeypatch):
     module = types.ModuleType("stand_in_codec")
     module.__spec__ = types.SimpleNamespace(name="stand_in_codec")
     module.SpeechEncoder, module.SpeechDecoder = Encoder, Decoder
-    module.StreamcodecError = StreamcodecError
+    module.errors = types.SimpleNamespace(StreamcodecError=StreamcodecError)
     monkeypatch.setitem(sys.modules, "stand_in_codec", module)
     monkeypatch.setattr(own_codec, "OWN", "stand_in_codec")
     return module
@@ -120,6 +120,13 @@ def test_settings_are_read_from_text():
     assert codec.encoder_options == {"complexity": 3, "quantizer": "uniform", "low_delay": True}
     assert codec.decoder_options == {"vocoder": "griffin-lim"}
     assert codec.name == "streamcodec:1600:quantizer=uniform:vocoder=griffin-lim:low_delay"
+
+
+def test_a_model_is_for_both_sides():
+    codec = parse_codec("streamcodec:2000:model=weights/other:vocoder=neural")
+    assert isinstance(codec, StreamCodec)
+    assert codec.encoder_options == {"model": "weights/other"}
+    assert codec.decoder_options == {"model": "weights/other", "vocoder": "neural"}
 
 
 def test_text_wins_over_the_common_complexity():
