@@ -10,7 +10,6 @@ drops is where the next hour of training belongs.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from torch import Tensor
 from streamcodec.nn.spectrum import inverse_stft
 
 from .data import SAMPLE_RATE, SpeechCorpus
-from .speech import HOP, N_FFT, SpeechConfig, SpeechModel, load_model
+from .speech_model import HOP, N_FFT, SpeechModel, load_config, load_model
 
 MIN_SECONDS, MAX_SECONDS = 2.5, 10.0
 
@@ -98,9 +97,7 @@ def main() -> None:
     parser.add_argument("--stage", help="read the running averages of this stage's checkpoint")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    stored = json.loads((args.run / "config.json").read_text())
-    config = SpeechConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()})
-    model = load_model(args.run, config)
+    model = load_model(args.run, load_config(args.run))
     if args.stage:
         saved = torch.load(args.run / f"stage-{args.stage}.pt", weights_only=False)["average"]
         state = model.state_dict()

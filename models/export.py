@@ -18,21 +18,15 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from .export_prior import integer_prior
-from .speech import SpeechConfig, SpeechModel
+from .speech import inherited
+from .speech_model import SpeechModel, load_config, load_model
 
 
 def read_run(run: Path) -> tuple[SpeechModel, dict[str, Any]]:
     """The model of a run folder and the extra state of its last stage."""
-    stored = json.loads((run / "config.json").read_text())
-    config = SpeechConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()})
-    model = SpeechModel(config)
-    model.load_state_dict(torch.load(run / "model.pt", weights_only=True))
-    extra: dict[str, Any] = {}
-    for name in ("autoencoder", "joint"):
-        path = run / f"stage-{name}.pt"
-        if path.exists():
-            extra |= torch.load(path, weights_only=False)["extra"]
-    return model.eval(), extra
+    if not (run / "model.pt").exists():
+        raise FileNotFoundError(f"{run} holds no finished stage (model.pt)")
+    return load_model(run, load_config(run)).eval(), inherited(run)
 
 
 def export(run: Path, folder: Path) -> dict[str, int]:
@@ -40,11 +34,9 @@ def export(run: Path, folder: Path) -> dict[str, int]:
     model, extra = read_run(run)
     c = model.config
     tensors, prior_config = integer_prior(model.prior)
-    steps_per_second = 100 / c.frames_per_latent
-    per_step = [(r - c.sealing) / steps_per_second for r in c.rates]
     trade_offs = [
         float(torch.tensor(lam).exp()) / t
-        for lam, t in zip(extra["log_lambda"], per_step, strict=True)
+        for lam, t in zip(extra["log_lambda"], c.targets, strict=True)
     ]
     config = {
         "name": folder.name,
@@ -66,7 +58,11 @@ def export(run: Path, folder: Path) -> dict[str, int]:
     decoder["gains"] = model.log_gain.detach().exp()
     encoder = _half(model.encoder.state_dict(), "encoder.")
     encoder |= _half(
-        {k: v for k, v in model.prior.state_dict().items() if "mask" not in k and "scales" not in k},
+        {
+            k: v
+            for k, v in model.prior.state_dict().items()
+            if "mask" not in k and "scales" not in k
+        },
         "prior.",
     )
     encoder["filterbank"] = model.mel.filterbank

@@ -43,7 +43,3 @@ pip install -qq -c constraints.txt -e '.[bench]' || {
     echo "setup: the quality measures could not be built (PESQ needs a C compiler and Python's" >&2
     echo "setup: headers, Debian packages gcc and python3-dev); figures will lack them." >&2
 }
-
-# torchaudio is a yardstick in the tests, which use its Python half only. Installed with what it
-# asks for it would bring the CUDA build of torch along.
-pip install -qq --no-deps -c constraints.txt torchaudio

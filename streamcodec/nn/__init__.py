@@ -1,0 +1,1 @@
+"""Streaming layers and the networks of the codec: encoder, generator, prior, vocoder."""

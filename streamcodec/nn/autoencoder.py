@@ -33,7 +33,7 @@ class Encoder(nn.Module):
         self.output = nn.Linear(channels, latent_dim)
 
     def forward(self, mel: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """Map mel ``(batch, frames, n_mels)`` to latents ``(batch, frames / frames_per_latent, dim)``."""
+        """Map mel ``(batch, frames, n_mels)`` to latents ``(batch, steps, dim)``."""
         batch, frames, n_mels = mel.shape
         steps = frames // self.frames_per_latent
         x, state = self.stack(mel.reshape(batch, steps, self.frames_per_latent * n_mels), state)
@@ -61,7 +61,7 @@ class Generator(nn.Module):
         self.output = nn.Linear(channels, n_mels * frames_per_latent)
 
     def forward(self, latents: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """Map latents ``(batch, steps, dim)`` to mel ``(batch, steps * frames_per_latent, n_mels)``."""
+        """Map latents ``(batch, steps, dim)`` to mel ``(batch, frames, n_mels)``."""
         batch, steps, _ = latents.shape
         x, state = self.stack(latents, state)
         mel = self.output(x).reshape(batch, steps * self.frames_per_latent, self.n_mels)

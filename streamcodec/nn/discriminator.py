@@ -7,6 +7,8 @@ fraction of their channels: these are trained on CPUs too.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -65,7 +67,7 @@ class PeriodDiscriminator(nn.Module):
         sizes = [1, c, 2 * c, 4 * c, 4 * c]
         self.layers = nn.ModuleList(
             nn.Conv2d(a, b, (5, 1), stride=(3 if i < 3 else 1, 1), padding=(2, 0))
-            for i, (a, b) in enumerate(zip(sizes[:-1], sizes[1:], strict=True))
+            for i, (a, b) in enumerate(pairwise(sizes))
         )
         self.output = nn.Conv2d(4 * c, 1, (3, 1), padding=(1, 0))
 

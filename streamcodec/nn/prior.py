@@ -43,6 +43,10 @@ class MaskedPrior(nn.Module):
         self.middle = nn.Linear(hidden, hidden)
         self.output = nn.Linear(hidden, 2 * latent_dim)
         self.rate_bias = nn.Parameter(torch.zeros(len(rate_scales), hidden))
+        self.rate_scales: Tensor
+        self.current_mask: Tensor
+        self.middle_mask: Tensor
+        self.output_mask: Tensor
         self.register_buffer("rate_scales", torch.tensor(rate_scales))
         self.register_buffer("current_mask", (channel[None] < degree[:, None]).float())
         self.register_buffer("middle_mask", (degree[None] <= degree[:, None]).float())
@@ -50,6 +54,18 @@ class MaskedPrior(nn.Module):
         self.register_buffer("output_mask", torch.cat([visible, visible]))
         nn.init.zeros_(self.output.weight)
         nn.init.zeros_(self.output.bias)
+        self._baked = False
+
+    @torch.no_grad()
+    def bake_masks(self) -> None:
+        """Multiply the masks into the weights once and for all; for a prior no longer trained."""
+        self.current.weight *= self.current_mask
+        self.middle.weight *= self.middle_mask
+        self.output.weight *= self.output_mask
+        self._baked = True
+
+    def _masked(self, layer: nn.Linear, mask: Tensor) -> Tensor:
+        return layer.weight if self._baked else layer.weight * mask
 
     def parameters_of(self, symbols: Tensor, past: Tensor, rate: Tensor) -> tuple[Tensor, Tensor]:
         """Locations and log-scales of the distributions of ``symbols``.
@@ -62,10 +78,12 @@ class MaskedPrior(nn.Module):
         sequence = torch.cat([past, symbols], dim=1) / scale
         taps = [sequence[:, k : k + steps] for k in range(self.context_steps)]
         x = self.context(torch.cat(taps, dim=2))
-        x = x + F.linear(sequence[:, self.context_steps :], self.current.weight * self.current_mask)
+        x = x + F.linear(
+            sequence[:, self.context_steps :], self._masked(self.current, self.current_mask)
+        )
         x = F.relu(x + self.rate_bias[rate][:, None])
-        x = F.relu(F.linear(x, self.middle.weight * self.middle_mask, self.middle.bias))
-        x = F.linear(x, self.output.weight * self.output_mask, self.output.bias)
+        x = F.relu(F.linear(x, self._masked(self.middle, self.middle_mask), self.middle.bias))
+        x = F.linear(x, self._masked(self.output, self.output_mask), self.output.bias)
         location, log_scale = x.float().chunk(2, dim=-1)
         log_scale = (log_scale + torch.log(scale)).clamp(MIN_LOG_SCALE, MAX_LOG_SCALE)
         return location * scale, log_scale

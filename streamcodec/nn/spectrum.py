@@ -26,6 +26,8 @@ class MelSpectrogram(nn.Module):
         self.hop_length = hop_length
         self.mean = mean
         self.std = std
+        self.filterbank: Tensor
+        self.window: Tensor
         self.register_buffer("filterbank", filterbank)  # (n_mels, n_fft / 2 + 1)
         self.register_buffer("window", torch.hann_window(n_fft))
 

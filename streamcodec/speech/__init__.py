@@ -1,0 +1,1 @@
+"""The speech codec: front end, encoder and decoder streams, phase, concealment."""

@@ -15,7 +15,6 @@ from streamcodec.nn.layers import State
 from streamcodec.speech import geometry
 from streamcodec.speech.concealment import Concealment
 from streamcodec.speech.model import SpeechModel, load_speech_model
-from streamcodec.speech.overlap import OverlapAdd
 
 VOCODERS = ("neural", "griffin-lim")
 """Ways back from mel frames to sound."""
@@ -30,26 +29,33 @@ class _Synthesis(Protocol):
 
 
 class NeuralSynthesis:
-    """The vocoder and its overlap-add as one stream: mel frames in, samples out."""
+    """The vocoder's spectra, refined until they agree with the mel frames.
+
+    The vocoder alone misses the mel frames by more than the codec does; a few alternations
+    (:mod:`streamcodec.speech.phase`) from its spectra bring the sound back to them.
+    """
 
     def __init__(self, model: SpeechModel) -> None:
+        from streamcodec.speech.phase import StreamingPhase
+
         self._vocoder = model.vocoder
-        self._overlap = OverlapAdd()
+        # All of the wanted magnitude is the estimate's own: the vocoder's fine structure stays.
+        self._refinement = StreamingPhase(model.filterbank, mel_weight=1.0)
         self._state: State | None = None
 
     def push(self, mel: np.ndarray) -> np.ndarray:
         """Turn mel ``(frames, 80)`` into the samples that they complete."""
         with torch.no_grad():
             spectra, self._state = self._vocoder(torch.from_numpy(mel)[None], self._state)
-        return self._overlap.push(spectra[0].numpy())
+        return self._refinement.push(mel, spectra[0].numpy())
 
     def flush(self) -> np.ndarray:
         """The samples that were still waiting for frames."""
-        return self._overlap.flush()
+        return self._refinement.flush()
 
     def reset(self) -> None:
         """Begin a new stream."""
-        self._overlap.reset()
+        self._refinement.reset()
         self._state = None
 
 

@@ -23,16 +23,16 @@ from streamcodec.speech.resample import StreamingInput
 
 BUDGETS = (
     Budget(0),
-    Budget(2),
-    Budget(3),
-    Budget(4, 8),
-    Budget(6, 8),
-    Budget(8, 16),
-    Budget(10, 16),
-    Budget(14, 16),
-    Budget(20, 24),
-    Budget(32, 32),
-    Budget(64, 64),
+    Budget(1, 8),
+    Budget(2, 12),
+    Budget(2, 16, rounds=2),
+    Budget(3, 16, rounds=2),
+    Budget(3, 16, rounds=3),
+    Budget(3, 20, rounds=4),
+    Budget(4, 24, rounds=5),
+    Budget(6, 32, rounds=6),
+    Budget(10, 32, rounds=10),
+    Budget(20, 48, rounds=20),
 )
 """Search budget of each complexity, 0 to 10."""
 
@@ -253,7 +253,7 @@ class _Chunk:
     ) -> None:
         self._model = model
         self._target = target
-        self._state = state
+        self._state = None if state is None else [s.to(model.search_dtype) for s in state]
         self._gain = gain
         self._past = torch.from_numpy(np.asarray(context, np.float32))[None]
         self._rung = torch.tensor([rung])
@@ -265,8 +265,9 @@ class _Chunk:
         state = self._state
         if state is not None and n > 1:
             state = [s.expand(n, -1, -1) for s in state]
-        pictures, _ = self._model.generator(latents / self._gain, state)
-        return self._distortion(pictures, self._target)
+        wanted = (latents / self._gain).to(self._model.search_dtype)
+        pictures, _ = self._model.search_generator(wanted, state)
+        return self._distortion(pictures.float(), self._target)
 
     def bits(self, latents: Tensor) -> Tensor:
         """Bits under the prior in floating point: close to the coder's, and differentiable."""

@@ -12,6 +12,7 @@ Encoder and vocoder may be exchanged for better ones without changing a stream.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import importlib.util
 import json
@@ -44,6 +45,9 @@ _PARTS = ("decoder", "encoder", "vocoder")
 class SpeechModel:
     """Networks and tables of one trained speech codec, on the CPU, in float32.
 
+    ``search_generator`` is the generator once more, in the precision in which the search is
+    fastest. What it finds is only a choice of symbols; both sides run ``generator`` on them.
+
     Attributes
     ----------
     identity : bytes
@@ -65,8 +69,14 @@ class SpeechModel:
     encoder: Encoder
     generator: Generator
     vocoder: Vocoder
+    search_generator: Generator
     search_prior: MaskedPrior
     prior: IntegerPrior
+
+    @property
+    def search_dtype(self) -> torch.dtype:
+        """What the search computes in: bfloat16 where the processor multiplies it natively."""
+        return next(self.search_generator.parameters()).dtype
 
     @property
     def latent_dim(self) -> int:
@@ -134,7 +144,7 @@ def _load(folder: Path) -> SpeechModel:
         generator = Generator(**shape)
         _fill(generator, tensors, "generator.")
         encoder = Encoder(**shape)
-        encoder_config, encoder_tensors = files["encoder"]
+        _, encoder_tensors = files["encoder"]
         _fill(encoder, encoder_tensors, "encoder.")
         rate_scales = tuple(float(s) for s in config["rate_scales"])
         search_prior = MaskedPrior(
@@ -142,6 +152,7 @@ def _load(folder: Path) -> SpeechModel:
             rate_scales,
         )  # fmt: skip
         _fill(search_prior, encoder_tensors, "prior.")
+        search_prior.bake_masks()
         vocoder_config, vocoder_tensors = files["vocoder"]
         vocoder = Vocoder(
             shape["n_mels"], geometry.N_FFT, shape["frames_per_latent"],
@@ -166,7 +177,7 @@ def _load(folder: Path) -> SpeechModel:
         raise ModelError(f"the model in {folder} is damaged: gains, rates and trade-offs differ")
     return SpeechModel(
         name, identity_of(config, tensors), rates, gains, trade_offs, filterbank,
-        encoder, generator, vocoder, search_prior, prior,
+        encoder, generator, vocoder, _for_search(generator), search_prior, prior,
     )  # fmt: skip
 
 
@@ -192,12 +203,18 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 
 def _fill(module: nn.Module, tensors: dict[str, Tensor], prefix: str) -> None:
-    state = {
-        k.removeprefix(prefix): v.float() for k, v in tensors.items() if k.startswith(prefix)
-    }
+    state = {k.removeprefix(prefix): v.float() for k, v in tensors.items() if k.startswith(prefix)}
     own = {k for k, _ in module.named_buffers()}
     module.load_state_dict({**{k: v for k, v in module.state_dict().items() if k in own}, **state})
     module.eval().requires_grad_(False)
+
+
+def _for_search(generator: Generator) -> Generator:
+    """The generator in bfloat16 where the processor has it: half the memory to read, 2-4 x."""
+    capabilities = torch.cpu.get_capabilities()
+    if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"):
+        return copy.deepcopy(generator).to(torch.bfloat16)
+    return generator
 
 
 def _require_geometry(shape: dict[str, int]) -> None:

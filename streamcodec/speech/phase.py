@@ -19,6 +19,9 @@ signal's harmonics go on as they are where the bands are too wide to show them. 
 the nonnegative solution of ``filterbank @ magnitude = mel`` (multiplicative updates for the
 Kullback-Leibler divergence, D. D. Lee and H. S. Seung, NIPS 2001), which pulls a bad start right.
 
+Where a neural vocoder proposes spectra, the iteration starts from those instead: the vocoder
+knows what voices sound like, the iteration makes the sound agree with the frames.
+
 There is no waiting beyond the latent step: the timing is that of
 :class:`streamcodec.speech.overlap.OverlapAdd`.
 """
@@ -130,13 +133,16 @@ class StreamingPhase:
         self._start_phases = np.exp(-1j * np.pi * bins * bins / N_BINS)
         self.reset()
         # Have the loops compiled or loaded now, not in the first push of a live stream.
-        self._step(np.zeros((FRAMES_PER_LATENT, len(self._weights)), dtype=np.float32))
+        silence = np.zeros((FRAMES_PER_LATENT, len(self._weights)), dtype=np.float32)
+        self._step(silence, np.empty((FRAMES_PER_LATENT, 0), dtype=np.complex64))
         self.reset()
 
     def reset(self) -> None:
         """Start a new stream: nothing of the old one is left."""
         n_mels = len(self._weights)
         self._pending = np.empty((0, n_mels), dtype=np.float32)
+        self._proposals = np.empty((0, 0), dtype=np.complex64)
+        self._start = np.zeros((_FRAMES, N_BINS), dtype=np.complex128)
         self._mel = np.full((_FRAMES, n_mels), LOG_FLOOR)
         self._magnitude = np.zeros((_FRAMES, N_BINS))
         # OVERLAP samples given out, OVERLAP + STEP_SAMPLES found but open.
@@ -144,13 +150,18 @@ class StreamingPhase:
         self._frames = 0
         self._given = -OVERLAP  # samples before the stream are dropped
 
-    def push(self, frames: NDArray[np.float32]) -> NDArray[np.float32]:
+    def push(
+        self, frames: NDArray[np.float32], proposal: NDArray[np.complex64] | None = None
+    ) -> NDArray[np.float32]:
         """Take mel frames and return the samples that they make final.
 
         Parameters
         ----------
         frames : ndarray, shape (f, n_mels), float32
             Normalized log-mel frames, any ``f >= 0``.
+        proposal : ndarray, shape (f, N_BINS), complex64, optional
+            Spectra to start from, a neural vocoder's say, instead of predicted phases. Of one
+            stream either every push has one or none has.
 
         Returns
         -------
@@ -168,15 +179,28 @@ class StreamingPhase:
                 f"expected mel frames of shape (frames, {n_mels}), found {frames.shape}; "
                 "hand over one frame a row, of the bank given at the start"
             )
+        if proposal is None:
+            proposal = np.zeros((len(frames), 0), np.complex64)
+        elif proposal.shape != (len(frames), N_BINS):
+            raise InputError(
+                f"expected a proposal of shape ({len(frames)}, {N_BINS}), found {proposal.shape}; "
+                "hand over one spectrum a mel frame"
+            )
+        if len(self._proposals) and self._proposals.shape[1] != proposal.shape[1]:
+            raise InputError("expected a proposal with every push of a stream or with none")
         if np.isnan(frames).any():
             raise InputError("expected mel frames without NaN; look for it where they are made")
         self._frames += len(frames)
         waiting = np.concatenate([self._pending, frames])
+        if len(self._proposals):
+            proposal = np.concatenate([self._proposals, proposal])
         whole = len(waiting) // FRAMES_PER_LATENT * FRAMES_PER_LATENT
         self._pending = waiting[whole:].astype(np.float32)
+        self._proposals = proposal[whole:].copy()
         parts = [np.empty(0, dtype=np.float32)]
         for begin in range(0, whole, FRAMES_PER_LATENT):
-            parts.append(self._step(waiting[begin : begin + FRAMES_PER_LATENT]))
+            end = begin + FRAMES_PER_LATENT
+            parts.append(self._step(waiting[begin:end], proposal[begin:end]))
         return np.concatenate(parts)
 
     def flush(self) -> NDArray[np.float32]:
@@ -194,13 +218,19 @@ class StreamingPhase:
         missing = -len(self._pending) % FRAMES_PER_LATENT
         if missing:
             floor = (math.log(LOG_FLOOR) - MEL_MEAN) / MEL_STD
-            parts.append(self.push(np.full((missing, len(self._weights)), floor, np.float32)))
+            silence = np.full((missing, len(self._weights)), floor, np.float32)
+            width = self._proposals.shape[1]
+            parts.append(
+                self.push(silence, np.zeros((missing, width), np.complex64) if width else None)
+            )
         tail = self._signal[OVERLAP + STEP_SAMPLES :].astype(np.float32)
         parts.append(tail[max(0, -self._given) :])
         self.reset()
         return np.concatenate(parts)[: total - returned]
 
-    def _step(self, frames: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _step(
+        self, frames: NDArray[np.float32], proposal: NDArray[np.complex64]
+    ) -> NDArray[np.float32]:
         """Find the signal under the frames of one latent step and give out its final samples."""
         self._signal[:-STEP_SAMPLES] = self._signal[STEP_SAMPLES:].copy()
         self._signal[-STEP_SAMPLES:] = 0.0
@@ -208,11 +238,18 @@ class StreamingPhase:
         self._magnitude[:_OPEN_FRAMES] = self._magnitude[FRAMES_PER_LATENT:].copy()
         log_mel = np.minimum(frames.astype(np.float64) * MEL_STD + MEL_MEAN, MAX_LOG_MEL)
         self._mel[_OPEN_FRAMES:] = np.exp(log_mel)
-        self._magnitude[_OPEN_FRAMES:] = self._solve_magnitude(self._mel[_OPEN_FRAMES:])
-        given_out = self._signal[:OVERLAP].copy()
-        for frame in range(_OPEN_FRAMES, _FRAMES):
-            self._predict(frame)
-        self._signal[:OVERLAP] = given_out
+        if self._mel_weight < 1.0 or not proposal.shape[1]:
+            self._magnitude[_OPEN_FRAMES:] = self._solve_magnitude(self._mel[_OPEN_FRAMES:])
+        if proposal.shape[1]:
+            self._start[:_OPEN_FRAMES] = self._start[FRAMES_PER_LATENT:].copy()
+            self._start[_OPEN_FRAMES:] = proposal
+            pieces = np.fft.irfft(self._start, n=N_FFT)
+            overlap_add(pieces, self._window, self._inverse_cover, OVERLAP, self._signal)
+        else:
+            given_out = self._signal[:OVERLAP].copy()
+            for frame in range(_OPEN_FRAMES, _FRAMES):
+                self._predict(frame)
+            self._signal[:OVERLAP] = given_out
         previous: NDArray[np.complex128] | None = None
         for _ in range(self._iterations):
             # Always the same number of frames at once, so no push can change the rounding.

@@ -1,0 +1,123 @@
+"""The networks of the speech codec together, as training sees them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from streamcodec.nn.autoencoder import Encoder, Generator
+from streamcodec.nn.prior import MaskedPrior
+from streamcodec.nn.spectrum import MelSpectrogram
+from streamcodec.nn.vocoder import Vocoder
+
+from .losses import mel_filterbank
+
+HOP = 160
+N_FFT = 640
+
+
+@dataclass
+class SpeechConfig:
+    """Everything that fixes the shape of a speech model."""
+
+    n_mels: int = 80
+    frames_per_latent: int = 4
+    latent_dim: int = 64
+    channels: int = 512
+    hidden: int = 1024
+    blocks: int = 4
+    vocoder_channels: int = 256
+    vocoder_hidden: int = 768
+    vocoder_blocks: int = 8
+    prior_hidden: int = 384
+    prior_context: int = 4
+    mel_mean: float = -6.5
+    mel_std: float = 2.4
+    # Bits a second that each rung aims at while training: the nominal rate less what sealing
+    # a packet every 80 ms to whole bytes costs (about 60 bit/s).
+    rates: tuple[float, ...] = (1000, 1600, 2000, 3200, 6000)
+    rate_scales: tuple[float, ...] = (0.6, 0.85, 1.0, 1.6, 3.2)
+    sealing: float = 60.0
+    rate_odds: tuple[float, ...] = (0.12, 0.12, 0.5, 0.14, 0.12)
+
+    @property
+    def steps_per_second(self) -> float:
+        """Latent steps in a second."""
+        return 16_000 / HOP / self.frames_per_latent
+
+    @property
+    def targets(self) -> list[float]:
+        """Bits of a latent step that each rung aims at."""
+        return [(r - self.sealing) / self.steps_per_second for r in self.rates]
+
+
+class SpeechModel(nn.Module):
+    """All networks of the speech codec, with the gains that turn latents into integers."""
+
+    def __init__(self, config: SpeechConfig) -> None:
+        super().__init__()
+        c = self.config = config
+        shape = {
+            name: getattr(c, name)
+            for name in (
+                "n_mels",
+                "frames_per_latent",
+                "latent_dim",
+                "channels",
+                "hidden",
+                "blocks",
+            )
+        }
+        self.mel = MelSpectrogram(
+            mel_filterbank(16_000, N_FFT, c.n_mels), N_FFT, HOP, c.mel_mean, c.mel_std
+        )
+        self.encoder = Encoder(**shape)
+        self.generator = Generator(**shape)
+        self.vocoder = Vocoder(c.n_mels, N_FFT, c.frames_per_latent, c.vocoder_channels,
+                               c.vocoder_hidden, c.vocoder_blocks)  # fmt: skip
+        self.prior = MaskedPrior(c.latent_dim, c.prior_context, c.prior_hidden, c.rate_scales)
+        self.log_gain = nn.Parameter(
+            torch.log(torch.tensor(c.rate_scales))[:, None].repeat(1, c.latent_dim)
+        )
+
+    def quantize(self, latents: Tensor, rate: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Round latents on the lattice of their rung.
+
+        Returns the dequantized latents (straight-through gradient), the symbols, and bits of
+        each latent step ``(batch, steps)`` with additive-noise gradient.
+        """
+        gain = torch.exp(self.log_gain[rate])[:, None]
+        scaled = latents * gain
+        symbols = torch.round(scaled).detach()
+        noisy = scaled + torch.rand_like(scaled) - 0.5
+        past = scaled.new_zeros(scaled.shape[0], self.config.prior_context, scaled.shape[2])
+        # Half of the draws train the prior on the integers it will meet, half give E a gradient.
+        hard = (torch.rand(scaled.shape[0], 1, 1, device=scaled.device) < 0.5).float()
+        values = hard * (symbols + (scaled - scaled.detach())) + (1 - hard) * noisy
+        bits = self.prior.bits(values, symbols, past, rate).sum(-1)
+        dequantized = (symbols + (scaled - scaled.detach())) / gain
+        return dequantized, symbols, bits
+
+
+def load_config(run: Path) -> SpeechConfig:
+    """The configuration of a run folder; the default one if it has none."""
+    path = run / "config.json"
+    if not path.exists():
+        return SpeechConfig()
+    stored: dict[str, Any] = json.loads(path.read_text())
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()}
+    return SpeechConfig(**values)
+
+
+def load_model(run: Path, config: SpeechConfig) -> SpeechModel:
+    """The model of a run folder: averaged weights of whatever stages have run so far."""
+    model = SpeechModel(config)
+    path = run / "model.pt"
+    if path.exists():
+        model.load_state_dict(torch.load(path, weights_only=True))
+    return model
