@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 import math
 from abc import ABC, abstractmethod
+from functools import cached_property
 from importlib import metadata
 from typing import ClassVar
 
@@ -62,7 +63,7 @@ class Metric(ABC):
                 return f"no Python package {package} (see bench/requirements.txt)"
         return None
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Name and everything that decides the values; scores are cached under it."""
         versions = ",".join(f"{name}={metadata.version(name)}" for name in self.packages)

@@ -104,9 +104,7 @@ def caption(
     ]
     slow = [metric.name for metric in metrics if metric.slow]
     if slow and step > 1:
-        notes.append(
-            f"{', '.join(slow)}: on {subset_size} of them, every {step}th clip of each speaker."
-        )
+        notes.append(f"{', '.join(slow)}: on {subset_size} of them, one in {step} of each speaker.")
     if any(metric.name == "per" for metric in metrics):
         scored = {r.clip for r in results if "phone_errors" in r.values}
         notes.append(

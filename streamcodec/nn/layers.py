@@ -18,6 +18,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+SHORT = 8
+"""Batch times steps up to which a depthwise convolution is cheaper written out: a chunk of a
+stream pays for the call, not for the arithmetic (53 against 17 microseconds at two steps)."""
+
 State = list[Tensor]
 """The memory of a stack of layers: one left-context tensor ``(batch, context, channels)`` each."""
 
@@ -60,9 +64,15 @@ class CausalDepthwise(nn.Module):
 
     def forward(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map ``(batch, time, channels)`` to the same shape and the state that follows."""
-        time = x.shape[1]
+        batch, time, channels = x.shape
         extended = _extend(x, self.kernel_size - 1, state)
-        y = F.conv1d(extended.transpose(1, 2), self.weight, self.bias, groups=x.shape[2])
+        if batch * time <= SHORT:
+            taps = self.weight[:, 0].t()
+            y = torch.addcmul(self.bias, extended[:, :time], taps[0])
+            for k in range(1, self.kernel_size):
+                y = torch.addcmul(y, extended[:, k : k + time], taps[k])
+            return y, extended[:, time:]
+        y = F.conv1d(extended.transpose(1, 2), self.weight, self.bias, groups=channels)
         return y.transpose(1, 2), extended[:, time:]
 
 

@@ -24,14 +24,14 @@ from streamcodec.speech.resample import StreamingInput
 BUDGETS = (
     Budget(0),
     Budget(1, 8),
+    Budget(2, 8),
     Budget(2, 12),
+    Budget(2, 12, rounds=2),
     Budget(2, 16, rounds=2),
-    Budget(3, 16, rounds=2),
     Budget(3, 16, rounds=3),
     Budget(3, 20, rounds=4),
-    Budget(4, 24, rounds=5),
-    Budget(6, 32, rounds=6),
-    Budget(10, 32, rounds=10),
+    Budget(4, 24, rounds=6),
+    Budget(8, 32, rounds=10),
     Budget(20, 48, rounds=20),
 )
 """Search budget of each complexity, 0 to 10."""
@@ -126,8 +126,12 @@ class SpeechEncoder:
 
     @property
     def algorithmic_delay(self) -> int:
-        """Samples at 16 kHz that a sample waits at most between ``push`` and being decoded."""
-        return self.frame_size + geometry.OVERLAP
+        """Samples at 16 kHz that a sample waits at most between ``push`` and being decoded.
+
+        1760 (110 ms) with 80 ms packets, 1120 (70 ms) with 40 ms packets; resampling from other
+        rates adds 4 to 8 ms.
+        """
+        return self.frame_size + geometry.OVERLAP + self._input.delay
 
     def reset(self) -> None:
         """Begin a new stream; nothing of the old one is remembered."""

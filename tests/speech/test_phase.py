@@ -210,3 +210,35 @@ def test_unusable_filterbanks_are_refused(bank):
 def test_settings_out_of_range_are_refused(settings, filterbank):
     with pytest.raises(InputError, match="expected iterations"):
         StreamingPhase(filterbank, **settings)
+
+
+def test_a_proposal_is_where_the_search_starts(
+    speech_like: np.ndarray, filterbank: np.ndarray
+) -> None:
+    bank = filterbank
+    frames = offline_mel(speech_like, bank)
+    windows = np.lib.stride_tricks.sliding_window_view(
+        np.concatenate([np.zeros(480, np.float32), speech_like]), 640
+    )[::160]
+    hann = np.sin(np.pi * np.arange(640) / 640) ** 2
+    true = np.fft.rfft(windows * hann).astype(np.complex64)[: len(frames)]
+    frames = frames[: len(true)]
+    started = StreamingPhase(bank, iterations=0)
+    sound = np.concatenate([started.push(frames, true), started.flush()])
+    n = min(len(sound), len(speech_like)) - 640
+    np.testing.assert_allclose(sound[:n], speech_like[:n], atol=2e-3)
+    # Pieces of any size give the same sound.
+    pieces = StreamingPhase(bank, mel_weight=1.0)
+    whole = StreamingPhase(bank, mel_weight=1.0)
+    parts = [pieces.push(frames[a : a + 7], true[a : a + 7]) for a in range(0, len(frames), 7)]
+    assert np.array_equal(np.concatenate(parts), whole.push(frames, true))
+
+
+def test_a_proposal_of_another_shape_is_refused(filterbank: np.ndarray) -> None:
+    phase = StreamingPhase(filterbank)
+    frames = np.zeros((5, 80), np.float32)
+    with pytest.raises(InputError, match="proposal"):
+        phase.push(frames, np.zeros((4, 321), np.complex64))
+    phase.push(frames)
+    with pytest.raises(InputError, match="every push"):
+        phase.push(frames, np.zeros((5, 321), np.complex64))
