@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from streamcodec.core.packet import Packet, StreamHeader, parse_packet
-from streamcodec.errors import InputError, ModelMismatchError
+from streamcodec.errors import CorruptPacketError, InputError, ModelMismatchError
 from streamcodec.nn.layers import State
 from streamcodec.speech import geometry
 from streamcodec.speech.concealment import Concealment
@@ -167,9 +167,11 @@ class SpeechDecoder:
         if context is None:
             self._expected = parsed.sequence
             return self.conceal()
-        rung = min(parsed.rate, len(self.model.rates) - 1)
-        if rung != parsed.rate:
-            raise InputError(f"the packet's rung {parsed.rate} is not on this model's ladder")
+        rung = parsed.rate
+        if rung >= len(self.model.rates):
+            raise CorruptPacketError(
+                f"expected a rung below {len(self.model.rates)}, found {rung}; conceal this packet"
+            )
         symbols, self._context = self.model.prior.decode(
             parsed.payload, self.header.steps_per_packet, context, rung
         )

@@ -217,6 +217,12 @@ def test_any_bytes_are_safe(seed: int) -> None:
     assert np.isfinite(sound).all()
 
 
+def test_a_rung_that_does_not_exist_is_corrupt() -> None:
+    forged = Packet.build(WHOLE[0].payload, rate=7, refresh=True, sequence=0)
+    with pytest.raises(FormatError, match="rung"):
+        SpeechDecoder().push(bytes(forged))
+
+
 def test_bad_blocks_leave_the_stream_as_it_was() -> None:
     encoder = SpeechEncoder(complexity=2)
     packets = encoder.push(SPEECH[:5000])
