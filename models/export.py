@@ -1,4 +1,4 @@
-"""Turn a training run into the three weight files of a speech model.
+"""Turn a training run into the weight files of a speech model.
 
     python -m streamcodec_models.export RUN models/weights/speech-1
 
@@ -68,8 +68,16 @@ def export(run: Path, folder: Path) -> dict[str, int]:
     encoder["filterbank"] = model.mel.filterbank
     vocoder = _half(model.vocoder.state_dict(), "vocoder.")
     shape = {"channels": c.vocoder_channels, "hidden": c.vocoder_hidden, "blocks": c.vocoder_blocks}
+    judges = run / "discriminator.pt"
     folder.mkdir(parents=True, exist_ok=True)
-    parts = {"decoder": (decoder, config), "encoder": (encoder, {}), "vocoder": (vocoder, shape)}
+    parts: dict[str, tuple[dict[str, Tensor], dict[str, Any]]] = {
+        "decoder": (decoder, config),
+        "encoder": (encoder, {}),
+        "vocoder": (vocoder, shape),
+    }
+    if judges.exists():
+        # No codec needs them; whoever trains on from this model does.
+        parts["discriminator"] = (_half(torch.load(judges, weights_only=True), ""), {})
     for name, (state, described) in parts.items():
         state = {k: v.contiguous() for k, v in state.items()}
         save_file(state, folder / f"{name}.part", metadata={"config": json.dumps(described)})
