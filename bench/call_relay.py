@@ -18,6 +18,7 @@ import struct
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -124,7 +125,7 @@ async def enter(port: int, rooms: int, members: int, latencies: list[float]) -> 
         group = range(first, min(first + CONNECT_AT_ONCE, members))
         made = await asyncio.gather(
             *(
-                loop.create_connection(lambda n=n: Member(n % rooms, latencies), "127.0.0.1", port)
+                loop.create_connection(partial(Member, n % rooms, latencies), "127.0.0.1", port)
                 for n in group
             )
         )

@@ -1,0 +1,261 @@
+"""Adaptive jitter buffer of one sender: what to play next, and how long to wait for it.
+
+Every frame tells when its sound was captured (timestamp) and every arrival when it could be
+played; the smallest difference of late is the network's floor, and what a frame takes beyond it
+is its jitter. The target delay over the floor jumps up with the jitter and sinks slowly, so that
+one spike costs delay only for a while (the idea of RFC 3550's and WebRTC's buffers). A frame is
+*due* at floor + timestamp + target; where playing and due times part by about a frame, a
+concealed frame is put in or a frame is left out. After silence playing starts at the due time.
+
+No clock is read here: times are seconds on any monotonic clock of the caller.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from .protocol import SEQUENCE_BITS, AudioFrame
+
+SAMPLE_RATE = 16_000
+
+MARGIN = 0.005
+"""Seconds of target beyond the measured jitter: the granularity of who asks."""
+
+MAX_TARGET = 1.0
+"""Seconds of target at most; what is later than that is lost."""
+
+HOLD_SECONDS = 2.0
+"""The largest jitter of the last one to two spans of this length counts."""
+
+SINK_SECONDS = 1.0
+"""Time constant with which the target follows when that becomes smaller."""
+
+EARLY_SHARE = 0.25
+LATE_SHARE = 1.0
+"""Shares of a frame by which playing may be before and behind the due time; together they exceed
+a frame, so that putting one in never leads to leaving one out."""
+
+FLOOR_SECONDS = 10.0
+"""The floor is the smallest transit of the last one to two spans of this length, which follows
+clocks that drift."""
+
+CAPACITY = 64
+"""Frames held at most; the oldest go first."""
+
+MAX_JUMP = 512
+"""Sequence numbers that a frame may be from the last before the sender counts as restarted."""
+
+MAX_TRANSIT_CHANGE = 10.0
+"""Seconds that a transit may differ from the floor before the sender counts as restarted."""
+
+MAX_CONCEALED = 5
+"""Frames concealed in a row with nothing behind them before playing stops."""
+
+SKIP_SECONDS = 0.4
+"""Between two frames that are left out to lower the delay."""
+
+FAR_BEHIND = 4.0
+"""Frames behind the due time from which they are left out at once."""
+
+
+class Play(Enum):
+    """What to do in place of the next frame."""
+
+    PACKET = "packet"
+    CONCEAL = "conceal"
+    SILENCE = "silence"
+    WAIT = "wait"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What to play: ``packet`` is set with :attr:`Play.PACKET`."""
+
+    play: Play
+    packet: bytes = b""
+
+
+_WAIT = Decision(Play.WAIT)
+_CONCEAL = Decision(Play.CONCEAL)
+_SILENCE = Decision(Play.SILENCE)
+
+
+@dataclass
+class JitterCounts:
+    """What happened to the frames of a sender."""
+
+    received: int = 0
+    played: int = 0
+    duplicates: int = 0
+    late: int = 0
+    concealed: int = 0
+    inserted: int = 0
+    skipped: int = 0
+    overflowed: int = 0
+    restarts: int = 0
+
+
+def unwrap(value: int, reference: int, bits: int = SEQUENCE_BITS) -> int:
+    """The number equal to ``value`` modulo ``2**bits`` that is nearest to ``reference``."""
+    span = 1 << bits
+    return reference + (value - reference + span // 2) % span - span // 2
+
+
+class JitterBuffer:
+    """Reorder the frames of one sender and say what to play.
+
+    Parameters
+    ----------
+    frame_seconds : float
+        Sound in a packet.
+    """
+
+    def __init__(self, frame_seconds: float) -> None:
+        self._frame = frame_seconds
+        self.counts = JitterCounts()
+        self._forget()
+
+    def _forget(self) -> None:
+        self._frames: dict[int, tuple[float, AudioFrame]] = {}
+        self._reference: tuple[int, int] | None = None
+        self._next: int | None = None
+        self._next_captured = 0.0
+        self._playing = False
+        self._blind = 0
+        self._floors = [float("inf"), float("inf")]
+        self._floor_since = 0.0
+        self._highs = [0.0, 0.0]
+        self._high_since = 0.0
+        self._peak = 0.0
+        self._last_skip = float("-inf")
+
+    @property
+    def target(self) -> float:
+        """Delay aimed at beyond the network's floor, seconds."""
+        return min(self._peak + MARGIN, MAX_TARGET)
+
+    @property
+    def depth(self) -> int:
+        """Frames held."""
+        return len(self._frames)
+
+    def push(self, frame: AudioFrame, now: float) -> None:
+        """Take a frame that arrived at ``now``."""
+        self.counts.received += 1
+        if self._reference is None:
+            self._reference = (frame.sequence, frame.timestamp)
+        sequence = unwrap(frame.sequence, self._reference[0])
+        timestamp = unwrap(frame.timestamp, self._reference[1])
+        captured = timestamp / SAMPLE_RATE
+        transit = now - captured
+        if abs(sequence - self._reference[0]) > MAX_JUMP or (
+            min(self._floors) < float("inf")
+            and abs(transit - min(self._floors)) > MAX_TRANSIT_CHANGE
+        ):
+            self._forget()
+            self.counts.restarts += 1
+            self._reference = (frame.sequence, frame.timestamp)
+            sequence, captured = frame.sequence, frame.timestamp / SAMPLE_RATE
+            transit = now - captured
+        self._measure(transit, now)
+        if sequence in self._frames:
+            self.counts.duplicates += 1
+            return
+        if self._next is not None and sequence < self._next:
+            self.counts.late += 1
+            return
+        if sequence > self._reference[0]:
+            self._reference = (sequence, timestamp)
+        self._frames[sequence] = (captured, frame)
+        if len(self._frames) > CAPACITY:
+            del self._frames[min(self._frames)]
+            self.counts.overflowed += 1
+
+    def _measure(self, transit: float, now: float) -> None:
+        if now - self._floor_since > FLOOR_SECONDS:
+            self._floors = [self._floors[1], float("inf")]
+            self._floor_since = now
+        self._floors[1] = min(self._floors[1], transit)
+        jitter = transit - min(self._floors)
+        if now - self._high_since > HOLD_SECONDS:
+            self._highs = [self._highs[1], 0.0]
+            self._high_since = now
+        self._highs[1] = max(self._highs[1], jitter)
+        wanted = max(self._highs)
+        if wanted > self._peak:
+            self._peak = wanted
+        else:
+            self._peak += (wanted - self._peak) * min(1.0, self._frame / SINK_SECONDS)
+
+    def _due(self, captured: float) -> float:
+        return min(self._floors) + captured + self.target
+
+    def pull(self, now: float) -> Decision:
+        """Say what comes next; asked whenever the player needs a frame.
+
+        After :attr:`Play.WAIT` the player asks again a little later; every other answer stands
+        for one frame.
+        """
+        if not self._playing:
+            return self._start(now)
+        self._leave_out(now)
+        expected = self._next
+        if expected is None or expected not in self._frames:
+            return self._miss(now)
+        captured, _ = self._frames[expected]
+        if self._due(captured) - now > EARLY_SHARE * self._frame:
+            # The target has grown: fill up with one frame rather than be late with many.
+            self.counts.inserted += 1
+            return _CONCEAL
+        return self._play(expected)
+
+    def _start(self, now: float) -> Decision:
+        if not self._frames:
+            return _WAIT
+        first = min(self._frames)
+        captured, _ = self._frames[first]
+        if now < self._due(captured):
+            return _WAIT
+        self._playing = True
+        return self._play(first)
+
+    def _play(self, sequence: int) -> Decision:
+        captured, frame = self._frames.pop(sequence)
+        self._next = sequence + 1
+        self._next_captured = captured + self._frame
+        self._blind = 0
+        if frame.level is not None:
+            self._playing = False
+            return _SILENCE
+        self.counts.played += 1
+        return Decision(Play.PACKET, frame.packet)
+
+    def _miss(self, now: float) -> Decision:
+        if now < self._due(self._next_captured):
+            return _WAIT
+        if not self._frames:
+            self._blind += 1
+            if self._blind > MAX_CONCEALED:
+                self._playing = False
+                return _SILENCE
+        self.counts.concealed += 1
+        self._next = (self._next or 0) + 1
+        self._next_captured += self._frame
+        return _CONCEAL
+
+    def _leave_out(self, now: float) -> None:
+        """Leave the next frame out where playing is more than a frame behind its due time."""
+        while self._next in self._frames and self._next + 1 in self._frames:
+            captured, _ = self._frames[self._next]
+            behind = now - self._due(captured)
+            far = behind > FAR_BEHIND * self._frame  # after a stall: at once rather than bit by bit
+            if behind <= LATE_SHARE * self._frame or not (
+                far or now - self._last_skip >= SKIP_SECONDS
+            ):
+                return
+            del self._frames[self._next]
+            self._next += 1
+            self._next_captured = captured + self._frame
+            self._last_skip = now
+            self.counts.skipped += 1

@@ -1,0 +1,121 @@
+"""Voices and their mix, with a stand-in for the decoder."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from streamcodec_call.mixer import BLOCK, KNEE, Voice, mix, soft_limit
+from streamcodec_call.protocol import AudioFrame
+
+FRAME = 1280
+OVERLAP = 480
+
+
+class StandIn:
+    """Gives the number in the packet as samples; the first packet is short, as the codec's."""
+
+    frame_size = FRAME
+
+    def __init__(self):
+        self.reset()
+
+    def push(self, packet):
+        if packet == b"bad":
+            raise ValueError("damaged")
+        return self._give(int(packet) / 100)
+
+    def conceal(self):
+        return self._give(-1.0)
+
+    def flush(self):
+        return np.full(OVERLAP, 0.5, np.float32)
+
+    def reset(self):
+        self.first = True
+
+    def _give(self, value):
+        size, self.first = FRAME - OVERLAP * self.first, False
+        return np.full(size, value, np.float32)
+
+
+def play(voice, frames, seconds, decode_seconds=0.02):
+    """Push frames at their times; what is heard block by block."""
+    heard, done = [], []
+    ticks = 16_000 // BLOCK
+    for tick in range(round(seconds * ticks)):
+        now = tick / ticks
+        for at, frame in frames:
+            if tick == round(at * ticks):
+                voice.push(frame, at)
+        for ready, sound in done[:]:
+            if now >= ready:
+                voice.finish(sound, decode_seconds)
+                done.remove((ready, sound))
+        work = voice.next_work(now)
+        if work is not None:
+            done.append((now + decode_seconds - 1e-9, work()))
+        heard.append(voice.take())
+    return np.concatenate(heard)
+
+
+def stream(count, packets=None):
+    packets = packets or [str(n + 1).encode() for n in range(count)]
+    return [(0.08 * (n + 1), AudioFrame(1, n, n * FRAME, packets[n])) for n in range(count)]
+
+
+def test_a_stream_is_heard_without_gaps():
+    voice = Voice(StandIn())
+    heard = play(voice, stream(20), 2.5)
+    sound = heard[np.flatnonzero(heard)[0] :]
+    steady = sound[: 20 * FRAME - OVERLAP]
+    assert (steady != 0).all()
+    assert voice.underruns == 0
+    assert steady[0] == pytest.approx(0.01)
+    assert steady[-1] == pytest.approx(0.20)
+
+
+def test_the_delay_is_short():
+    heard = play(Voice(StandIn()), stream(20), 2.5)
+    # Frame 10's sound ends at 0.88 s; 30 ms of overlap, decoding and margins come on top.
+    began = np.flatnonzero(np.isclose(heard, 0.11))[0] / 16_000
+    assert began - 0.88 < 0.03 + 0.02 + 0.05
+
+
+def test_slow_decoding_raises_the_lead():
+    voice = Voice(StandIn())
+    play(voice, stream(40), 4.0, decode_seconds=0.06)
+    assert voice.delay > 0.06
+    before = voice.underruns
+    assert before <= 2
+
+
+def test_damaged_packets_are_concealed():
+    voice = Voice(StandIn())
+    heard = play(voice, stream(5, [b"1", b"2", b"bad", b"4", b"5"]), 1.0)
+    assert voice.damaged == 1
+    assert (heard == -1.0).sum() >= FRAME
+
+
+def test_silence_fades_out_and_starts_anew():
+    decoder = StandIn()
+    voice = Voice(decoder)
+    frames = [*stream(5), (0.48, AudioFrame(1, 5, 5 * FRAME, level=60))]
+    heard = play(voice, frames, 1.5)
+    assert decoder.first
+    tail = np.flatnonzero((heard > 0) & (heard < 0.5) & (heard > 0.06))
+    assert len(tail) > 100
+    assert (heard[-BLOCK:] == 0).all()
+
+
+def test_the_limiter_leaves_quiet_sound_alone_and_bounds_loud():
+    quiet = np.linspace(-KNEE, KNEE, 101, dtype=np.float32)
+    np.testing.assert_array_equal(soft_limit(quiet), quiet)
+    loud = soft_limit(np.linspace(-20, 20, 1001))
+    assert np.abs(loud).max() <= 1.0
+    assert (np.diff(loud) >= 0).all()
+
+
+def test_a_mix_is_the_sum():
+    a, b = np.full(BLOCK, 0.1, np.float32), np.full(BLOCK, 0.2, np.float32)
+    np.testing.assert_allclose(mix([a, b]), 0.3, rtol=1e-6)
+    assert (mix([]) == 0).all()
