@@ -51,6 +51,10 @@ class IntegerPrior:
         self.latent_dim = len(self.network.current)
         self.context_steps = int(self.network.layout[net.CONTEXT_STEPS])
         self.rates = len(self.network.first_bias)
+        # Have the loops compiled or loaded now, not in the first packet of a live stream.
+        silence = np.zeros((1, self.latent_dim), np.int32)
+        payload, _ = self.encode(silence, self.initial_context(), 0)
+        self.decode(payload, 1, self.initial_context(), 0)
 
     def initial_context(self) -> NDArray[np.int32]:
         """Context at the start of a stream and after a refresh: zeros."""

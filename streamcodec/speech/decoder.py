@@ -115,6 +115,9 @@ class SpeechDecoder:
         self._synthesis = _synthesis(vocoder, self.model)
         self._concealment = Concealment(self.model.latent_dim)
         self.reset()
+        # Kernels are chosen and compiled at their first use; have that now, not in a live stream.
+        self.conceal()
+        self.reset()
 
     @property
     def sample_rate(self) -> int:

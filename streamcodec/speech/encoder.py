@@ -113,6 +113,9 @@ class SpeechEncoder:
         )
         self._front = MelFrontEnd(self.model.filterbank)
         self.reset()
+        # Kernels are chosen and compiled at their first use; have that now, not in a live stream.
+        self._take(np.zeros(2 * self.frame_size, np.float32))
+        self.reset()
 
     @property
     def sample_rate(self) -> int:
