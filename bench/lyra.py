@@ -95,9 +95,10 @@ class Lyra(FrameCodec):
         return self.folder
 
     def _interpreter(self, name: str) -> Any:
+        path = self._folder() / name  # missing models are named before a missing package is
         from ai_edge_litert.interpreter import Interpreter
 
-        return Interpreter(model_path=str(self._folder() / name), num_threads=1)
+        return Interpreter(model_path=str(path), num_threads=1)
 
     def _network(self, name: str) -> Any:
         """A function through a model with one input and one output."""
