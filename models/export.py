@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,23 +54,15 @@ def export(run: Path, folder: Path) -> dict[str, int]:
         "prior_hidden": c.prior_hidden,
         "integer_prior": prior_config,
     }
-    decoder = _half(model.generator.state_dict(), "generator.")
+    decoder = half(model.generator.state_dict(), "generator.")
     decoder |= {f"integer_prior.{k}": torch.from_numpy(v) for k, v in tensors.items()}
     decoder["gains"] = model.log_gain.detach().exp()
-    encoder = _half(model.encoder.state_dict(), "encoder.")
-    encoder |= _half(
-        {
-            k: v
-            for k, v in model.prior.state_dict().items()
-            if "mask" not in k and "scales" not in k
-        },
-        "prior.",
-    )
+    encoder = half(model.encoder.state_dict(), "encoder.")
+    encoder |= half(dict(model.prior.named_parameters()), "prior.")
     encoder["filterbank"] = model.mel.filterbank
-    vocoder = _half(model.vocoder.state_dict(), "vocoder.")
+    vocoder = half(model.vocoder.state_dict(), "vocoder.")
     shape = {"channels": c.vocoder_channels, "hidden": c.vocoder_hidden, "blocks": c.vocoder_blocks}
     judges = run / "discriminator.pt"
-    folder.mkdir(parents=True, exist_ok=True)
     parts: dict[str, tuple[dict[str, Tensor], dict[str, Any]]] = {
         "decoder": (decoder, config),
         "encoder": (encoder, {}),
@@ -77,7 +70,18 @@ def export(run: Path, folder: Path) -> dict[str, int]:
     }
     if judges.exists():
         # No codec needs them; whoever trains on from this model does.
-        parts["discriminator"] = (_half(torch.load(judges, weights_only=True), ""), {})
+        parts["discriminator"] = (half(torch.load(judges, weights_only=True), ""), {})
+    return write_parts(folder, parts)
+
+
+def write_parts(
+    folder: Path, parts: dict[str, tuple[dict[str, Tensor], dict[str, Any]]]
+) -> dict[str, int]:
+    """Write the files of a model, all of them before any is put in its place.
+
+    ``parts`` are tensors and configuration of each file; returns the files' sizes in bytes.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
     for name, (state, described) in parts.items():
         state = {k: v.contiguous() for k, v in state.items()}
         save_file(state, folder / f"{name}.part", metadata={"config": json.dumps(described)})
@@ -89,7 +93,8 @@ def export(run: Path, folder: Path) -> dict[str, int]:
     return sizes
 
 
-def _half(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def half(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors in half precision, under longer names."""
     return {prefix + k: v.detach().half() for k, v in state.items()}
 
 

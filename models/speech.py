@@ -1,7 +1,8 @@
 """Training of the speech model: one command, three stages, a budget in minutes.
 
 ``autoencoder``  E, G and the prior on mel pictures, latents rounded in the loop;
-``vocoder``      the vocoder on original mel frames, adversarial from the middle of the run on;
+``vocoder``      the vocoder on original mel frames, or on G's (``--decoded``), with the decoder's
+                 refinement behind it (``--refine``), adversarial from the middle of the run on;
 ``joint``        everything together on sound: quantized latents, G's own mel into the vocoder.
 
     python -m streamcodec_models.speech --data FOLDER --run runs/a --stage autoencoder --minutes 30
@@ -26,11 +27,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from streamcodec.nn.spectrum import inverse_stft
+from streamcodec.errors import StreamcodecError
+from streamcodec.nn.spectrum import inverse_stft, refined
 
 from . import losses
 from .adversary import Adversary
 from .data import SpeechCorpus
+from .plot import draw_if_possible
 from .speech_model import HOP, N_FFT, SpeechConfig, SpeechModel, load_config, load_model
 from .stage import RateControl, Stage, store
 
@@ -82,6 +85,17 @@ class Task:
             spectra, _ = self.model.vocoder(mel)
         return inverse_stft(spectra, N_FFT, HOP)
 
+    def synthesize(self, mel: Tensor) -> Tensor:
+        """Sound of mel frames as a decoder makes it: by the vocoder, then some refinement.
+
+        The number of alternations is drawn, so that the vocoder learns what the refinement
+        leaves to it without leaning on one number.
+        """
+        with self.autocast():
+            spectra, _ = self.model.vocoder(mel)
+        alternations = int(torch.randint(self.args.refine + 1, ()))
+        return refined(spectra, mel, self.model.mel, alternations)
+
     def keep(self, stage: Stage) -> None:
         """Put a finished stage's averages into the run's model, and go on with those."""
         store(self.args.run, self.model, stage)
@@ -111,6 +125,8 @@ def train(args: argparse.Namespace) -> None:
     batches = (torch.from_numpy(c).to(device) for c in crops)
     stages = {"autoencoder": autoencoder, "vocoder": vocoder, "joint": joint}
     stages[args.stage](Task(args, model, batches, held, device))
+    picture = draw_if_possible(args.run)
+    print(f"curves: {picture or 'not drawn, matplotlib is not installed'}", flush=True)
 
 
 def inherited(run: Path) -> dict[str, Any]:
@@ -119,7 +135,7 @@ def inherited(run: Path) -> dict[str, Any]:
     for name in ("autoencoder", "joint"):
         path = run / f"stage-{name}.pt"
         if path.exists():
-            extra |= torch.load(path, weights_only=False)["extra"]
+            extra |= torch.load(path, map_location="cpu", weights_only=False)["extra"]
     return extra
 
 
@@ -184,7 +200,9 @@ def vocoder(task: Task) -> None:
         x = next(task.batches)
         with torch.no_grad():
             mel = task.model.mel(x)
-        y = task.vocode(mel)
+            if args.decoded:
+                mel = task.autoencode(x, task.draw_rates(len(x)))[0]
+        y = task.synthesize(mel)
         x = x[:, : y.shape[1]]
         values = {"spectral": spectral(y, x)}
         loss = values["spectral"]
@@ -255,7 +273,13 @@ def joint(task: Task) -> None:
 def parser() -> argparse.ArgumentParser:
     """Options of the training command."""
     p = argparse.ArgumentParser(description="train one stage of the speech model")
-    p.add_argument("--data", type=Path, required=True, help="packed corpus or folder of recordings")
+    p.add_argument(
+        "--data",
+        action="append",
+        required=True,
+        help="packed corpus, folder of recordings, or public corpus: librispeech:ROOT[:SUBSET], "
+        "vctk:ROOT, cmuarctic:ROOT[:VOICE], ljspeech:ROOT; repeatable",
+    )
     p.add_argument("--run", type=Path, required=True, help="folder of this run")
     p.add_argument("--stage", choices=["autoencoder", "vocoder", "joint"], required=True)
     p.add_argument("--minutes", type=float, default=30.0)
@@ -272,6 +296,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--judge-samples", type=int, default=8192, help="length that they judge")
     p.add_argument("--resolutions", type=int, default=2, help="resolutions a step of the loss")
     p.add_argument("--judge-every", type=int, default=1, help="steps per discriminator step")
+    p.add_argument("--refine", type=int, default=0, help="most alternations behind the vocoder")
+    p.add_argument("--decoded", action="store_true", help="train the vocoder on G's mel frames")
     p.add_argument("--picture", type=float, default=1.0, help="weight of the mel loss in joint")
     p.add_argument("--rate-weight", type=float, default=2.0, help="of the rate term in joint")
     p.add_argument("--slack", type=float, default=2.5, help="rate to begin with, times the target")
@@ -283,5 +309,13 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
+def main() -> None:
+    """Command line of the training."""
+    try:
+        train(parser().parse_args())
+    except (StreamcodecError, OSError) as error:
+        raise SystemExit(f"speech: {error}") from error
+
+
 if __name__ == "__main__":
-    train(parser().parse_args())
+    main()

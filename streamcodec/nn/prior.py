@@ -81,7 +81,11 @@ class MaskedPrior(nn.Module):
         x = x + F.linear(
             sequence[:, self.context_steps :], self._masked(self.current, self.current_mask)
         )
-        x = F.relu(x + self.rate_bias[rate][:, None])
+        return self._behind_first(x, scale, self.rate_bias[rate][:, None])
+
+    def _behind_first(self, x: Tensor, scale: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+        """The layers behind the first: its sums ``(..., hidden)`` to locations and log-scales."""
+        x = F.relu(x + bias)
         x = F.relu(F.linear(x, self._masked(self.middle, self.middle_mask), self.middle.bias))
         x = F.linear(x, self._masked(self.output, self.output_mask), self.output.bias)
         location, log_scale = x.float().chunk(2, dim=-1)

@@ -59,3 +59,43 @@ def inverse_stft(spectra: Tensor, n_fft: int, hop_length: int) -> Tensor:
     )[:, 0, 0]
     # A squared periodic Hann window at 75 % overlap adds up to 1.5 exactly.
     return folded[:, n_fft - hop_length : total - (n_fft - hop_length)] / 1.5
+
+
+def refined(spectra: Tensor, mel: Tensor, analysis: MelSpectrogram, alternations: int) -> Tensor:
+    """Sound of proposed spectra after some alternations towards their mel frames.
+
+    What :class:`streamcodec.speech.phase.StreamingPhase` does with a vocoder's proposal, over a
+    whole batch, without momentum and differentiable: training looks through it at the vocoder.
+
+    Parameters
+    ----------
+    spectra : Tensor, shape (batch, frames, n_fft / 2 + 1), complex
+        The vocoder's proposal.
+    mel : Tensor, shape (batch, frames, n_mels)
+        Normalized log-mel frames that the sound should have.
+    analysis : MelSpectrogram
+        What made the mel frames.
+    alternations : int
+        Times that magnitudes are scaled to the mel frames.
+
+    Returns
+    -------
+    Tensor, shape (batch, samples)
+        As :func:`inverse_stft` gives it.
+    """
+    hop, n_fft = analysis.hop_length, analysis.n_fft
+    overlap = n_fft - hop
+    bank = analysis.filterbank
+    wanted = torch.exp(mel * analysis.std + analysis.mean)
+    cover = bank.sum(0) + 1e-9
+    sound = inverse_stft(spectra, n_fft, hop)
+    for _ in range(alternations):
+        padded = F.pad(sound, (overlap, overlap))
+        spectrum = torch.stft(
+            padded, n_fft, hop, window=analysis.window, center=False, return_complex=True
+        ).transpose(1, 2)
+        # The epsilon stays inside the root: a magnitude at zero has no gradient.
+        magnitude = torch.sqrt(torch.view_as_real(spectrum).square().sum(-1) + 1e-10)
+        ratio = wanted / (torch.matmul(magnitude, bank.t()) + LOG_FLOOR)
+        sound = inverse_stft(spectrum * (torch.matmul(ratio, bank) / cover), n_fft, hop)
+    return sound

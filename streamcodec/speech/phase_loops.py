@@ -104,21 +104,25 @@ def impose_magnitude(
     for frame in range(len(spectra)):
         for i in range(bins):
             now = spectra[frame, i]
-            spectra[frame, i] = now + momentum * (now - previous[frame, i])
+            ahead = now + momentum * (now - previous[frame, i])
+            spectra[frame, i] = ahead
             previous[frame, i] = now
-            size[i] = abs(spectra[frame, i])
+            # Not abs(): its guard against overflow costs more than the rest of the loop.
+            size[i] = math.sqrt(ahead.real * ahead.real + ahead.imag * ahead.imag)
             gain[i] = 0.0
         for band in range(len(weights)):
             total = negligible
             for i in range(first[band], last[band]):
                 total += weights[band, i] * size[i]
+            ratio = mel[frame, band] / total
             for i in range(first[band], last[band]):
-                gain[i] += weights[band, i] * (mel[frame, band] / total)
+                gain[i] += weights[band, i] * ratio
         for i in range(bins):
             if size[i] > negligible:
-                scaled = size[i] * gain[i] / (bin_weights[i] + negligible)
-                wanted = mel_weight * scaled + (1.0 - mel_weight) * magnitude[frame, i]
-                spectra[frame, i] *= wanted / size[i]
+                scale = mel_weight * gain[i] / (bin_weights[i] + negligible)
+                if mel_weight < 1.0:
+                    scale += (1.0 - mel_weight) * magnitude[frame, i] / size[i]
+                spectra[frame, i] *= scale
             else:
                 spectra[frame, i] = magnitude[frame, i] * start_phases[i]
 

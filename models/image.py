@@ -1,0 +1,132 @@
+"""Training of the image model: rate and distortion of all rungs at once, a budget in minutes.
+
+    python -m streamcodec_models.image --data FOLDER --run runs/i --minutes 60
+
+Starts from whatever the run folder holds, resumes where it was interrupted, writes
+``curve-image.tsv`` and ends with rate and PSNR on held-out pictures. The same command uses a CUDA
+GPU if there is one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .image_model import PEAK, ImageModel, load_config, load_model
+from .photos import PhotoCorpus
+from .stage import Stage
+
+HELD_OUT_SIDE = 256
+HELD_OUT_CROPS = 24
+
+
+def train(args: argparse.Namespace) -> None:
+    """Run the stage."""
+    torch.manual_seed(args.seed)
+    torch.set_num_threads(args.threads)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    args.run.mkdir(parents=True, exist_ok=True)
+    config = load_config(args.run)
+    (args.run / "config.json").write_text(json.dumps(asdict(config), indent=1))
+    corpus = PhotoCorpus(args.data, args.cache or args.run / "cache")
+    model = load_model(args.run, config).to(device)
+    sizes = ", ".join(
+        f"{n} {sum(p.numel() for p in m.parameters()) / 1e6:.2f} M"
+        for n, m in model.named_children()
+    )
+    print(f"{corpus.megapixels():.0f} megapixels, device {device}, {sizes}", flush=True)
+    crops = corpus.crops(args.side, args.batch, np.random.default_rng(args.seed))
+    held = held_out_crops(corpus).to(device)
+    parts: dict[str, nn.Module] = {
+        "encoder": model.encoder,
+        "generator": model.generator,
+        "prior": model.prior,
+        "gain": nn.ParameterList([model.log_gain]),
+    }
+    stage = Stage("image", args, parts)
+    stage.resume()
+    lambdas = torch.tensor(config.lambdas, device=device)
+    odds = torch.tensor(config.rate_odds)
+    middle = float(lambdas.log().mean().exp())
+
+    def loss_of(progress: float) -> dict[str, Tensor]:
+        pixels = torch.from_numpy(next(crops)).to(device)
+        rate = torch.multinomial(odds, len(pixels), replacement=True).to(device)
+        with torch.autocast(device.type, torch.bfloat16):
+            decoded, bpp = model(pixels, rate)
+        error = (decoded - pixels).square().flatten(1).mean(1)
+        # Gradients of high rungs are larger by their lambda: even them out half-way.
+        weight = (middle / lambdas[rate]).sqrt()
+        cost = (bpp + lambdas[rate] * PEAK**2 * error) * weight
+        return {"loss": cost.mean(), "bpp": bpp.mean(), "psnr": -10 * error.mean().log10()}
+
+    def finish() -> dict[str, float]:
+        store(args.run, model, stage)
+        model.load_state_dict(load_model(args.run, config).to(device).state_dict())
+        return held_out_figures(model, held)
+
+    stage.run(loss_of, finish)
+
+
+def held_out_crops(corpus: PhotoCorpus) -> Tensor:
+    """The same crops of held-out pictures each time, ``(n, 3, side, side)``."""
+    fixed = corpus.crops(HELD_OUT_SIDE, HELD_OUT_CROPS, np.random.default_rng(1), held_out=True)
+    return torch.from_numpy(next(fixed))
+
+
+@torch.no_grad()
+def held_out_figures(model: ImageModel, held: Tensor) -> dict[str, float]:
+    """Bits a pixel and PSNR (dB, RGB, mean over crops) of E alone at each rung."""
+    result = {}
+    for rung in range(len(model.config.lambdas)):
+        rate = torch.full((len(held),), rung, device=held.device)
+        with torch.autocast(held.device.type, torch.bfloat16):
+            decoded, bpp = model(held, rate)
+        error = (decoded.clamp(0, 1) - held).square().flatten(1).mean(1)
+        result[f"bpp@{rung}"] = float(bpp.mean())
+        result[f"psnr@{rung}"] = float((-10 * error.log10()).mean())
+    return result
+
+
+def store(run: Path, model: ImageModel, stage: Stage) -> None:
+    """Put the averaged weights into the run's model file."""
+    state = model.state_dict()
+    for name, value in stage.averaged().items():
+        state["log_gain" if name == "gain.0" else name] = value
+    part = run / "model.part"
+    torch.save(state, part)
+    part.replace(run / "model.pt")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Options of the training command."""
+    p = argparse.ArgumentParser(description="train the image model")
+    p.add_argument("--data", type=Path, required=True, help="folder of pictures")
+    p.add_argument("--run", type=Path, required=True, help="folder of this run")
+    p.add_argument("--minutes", type=float, default=60.0)
+    p.add_argument("--cache", type=Path, help="decoded pictures (default: RUN/cache)")
+    p.add_argument("--batch", type=int, default=8)
+    p.add_argument("--side", type=int, default=128, help="crop side, a multiple of 16")
+    p.add_argument("--lr", type=float, default=1e-3)
+    p.add_argument("--clip", type=float, default=5.0, help="largest gradient norm")
+    p.add_argument("--decay", type=float, default=0.999, help="of the weight average")
+    p.add_argument("--threads", type=int, default=1)
+    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--print-seconds", type=float, default=30.0)
+    p.add_argument("--save-seconds", type=float, default=240.0)
+    return p
+
+
+def main() -> None:
+    """Command line of the training."""
+    train(parser().parse_args())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""The networks of the image codec together, as training sees them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from streamcodec.nn.image import ImageEncoder, ImageGenerator
+from streamcodec.nn.spatial_prior import SpatialPrior
+
+PEAK = 255.0
+"""Trade-offs are told for pixels of 0..255, as the literature does."""
+
+
+@dataclass
+class ImageConfig:
+    """Everything that fixes the shape of an image model."""
+
+    latent_dim: int = 128
+    patch_channels: int = 192
+    channels: int = 320
+    encoder_patch_blocks: int = 2
+    encoder_blocks: int = 2
+    generator_patch_blocks: int = 3
+    generator_blocks: int = 3
+    prior_hidden: int = 512
+    # Squared error (pixels of 0..255) worth one bit a pixel, inverted: the usual lambda. The
+    # rungs were chosen to spread over 0.1 to 1 bit a pixel.
+    lambdas: tuple[float, ...] = (0.0015, 0.003, 0.006, 0.012, 0.025, 0.05)
+    rate_scales: tuple[float, ...] = (0.5, 0.71, 1.0, 1.41, 2.0, 2.83)
+    rate_odds: tuple[float, ...] = (0.12, 0.2, 0.28, 0.2, 0.12, 0.08)
+
+
+class ImageModel(nn.Module):
+    """All networks of the image codec, with the gains that turn latents into integers."""
+
+    def __init__(self, config: ImageConfig) -> None:
+        super().__init__()
+        c = self.config = config
+        self.encoder = ImageEncoder(
+            c.latent_dim, c.patch_channels, c.channels, c.encoder_patch_blocks, c.encoder_blocks
+        )
+        self.generator = ImageGenerator(
+            c.latent_dim, c.patch_channels, c.channels, c.generator_patch_blocks, c.generator_blocks
+        )
+        self.prior = SpatialPrior(c.latent_dim, c.prior_hidden, c.rate_scales)
+        self.log_gain = nn.Parameter(
+            torch.log(torch.tensor(c.rate_scales))[:, None].repeat(1, c.latent_dim)
+        )
+
+    def quantize(self, latents: Tensor, rate: Tensor) -> tuple[Tensor, Tensor]:
+        """Round latents ``(n, h, w, c)`` on the lattice of their rung.
+
+        Returns the dequantized latents (straight-through gradient) and the bits of each crop
+        ``(n,)`` (additive-noise gradient).
+        """
+        gain = torch.exp(self.log_gain[rate])[:, None, None]
+        scaled = latents * gain
+        symbols = torch.round(scaled).detach()
+        through = symbols + (scaled - scaled.detach())
+        noisy = scaled + torch.rand_like(scaled) - 0.5
+        # Half of the draws train the prior on the integers it will meet, half give E a gradient.
+        hard = (torch.rand(scaled.shape[0], 1, 1, 1, device=scaled.device) < 0.5).float()
+        bits = self.prior.tile_bits(hard * through + (1 - hard) * noisy, symbols, rate)
+        return through / gain, bits.flatten(1).sum(1)
+
+    def forward(self, pixels: Tensor, rate: Tensor) -> tuple[Tensor, Tensor]:
+        """Decoded pixels, and bits a pixel of each crop."""
+        latents = self.encoder(pixels).float()
+        dequantized, bits = self.quantize(latents, rate)
+        decoded = self.generator(dequantized).float()
+        return decoded, bits / (pixels.shape[2] * pixels.shape[3])
+
+
+def load_config(run: Path) -> ImageConfig:
+    """The configuration of a run folder; the default one if it has none."""
+    path = run / "config.json"
+    if not path.exists():
+        return ImageConfig()
+    stored: dict[str, Any] = json.loads(path.read_text())
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()}
+    return ImageConfig(**values)
+
+
+def load_model(run: Path, config: ImageConfig) -> ImageModel:
+    """The model of a run folder: averaged weights of whatever has been trained so far."""
+    model = ImageModel(config)
+    path = run / "model.pt"
+    if path.exists():
+        model.load_state_dict(torch.load(path, weights_only=True))
+    return model
