@@ -27,18 +27,28 @@ find_library() {
         "$1"
 }
 
+# A plugin that programs load by path, so no linker cache lists it.
+has_library_file() {
+    [ -n "$(find /usr/lib /usr/lib64 -name "$1" 2>/dev/null | head -n 1)" ]
+}
+
 if ! "$python" -c 'import venv, ensurepip' 2>/dev/null; then
     system_package python3-venv "no virtual environment can be made"
 fi
 # libsndfile needs no package: it comes inside the wheel of soundfile.
 find_library portaudio || system_package libportaudio2 "no live sound (streamcodec play)"
+command -v pulseaudio >/dev/null || system_package pulseaudio "the live loopback cannot be tested"
+command -v pactl >/dev/null || system_package pulseaudio-utils "the live loopback cannot be tested"
+has_library_file libasound_module_pcm_pulse.so ||
+    system_package libasound2-plugins "the live loopback cannot be tested"
+command -v chromium >/dev/null || system_package chromium "the web page of calls cannot be tested"
 command -v ffmpeg >/dev/null || system_package ffmpeg "no m4a, webm or amr files can be read"
 
 echo "setup: installing into .venv, once; this takes a few minutes"
 [ -x .venv/bin/python ] || "$python" -m venv .venv
 pip() { .venv/bin/python -m pip --disable-pip-version-check "$@"; }
 
-pip install -qq -c constraints.txt -e '.[train,live,inspect,dev]'
+pip install -qq -c constraints.txt -e '.[image,train,live,inspect,dev]'
 pip install -qq -c constraints.txt -e '.[bench]' || {
     echo "setup: the quality measures could not be built (PESQ needs a C compiler and Python's" >&2
     echo "setup: headers, Debian packages gcc and python3-dev); figures will lack them." >&2
