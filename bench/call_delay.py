@@ -5,7 +5,7 @@ other records what it hears; both say when their first sample was due. The delay
 level contours of both signals correlate best: a codec of this kind keeps levels and not waves.
 Sound devices would add their own buffers.
 
-    python -m bench.call_delay [--low-delay] [--seconds 12] [--clip FILE]
+    python -m bench.call_delay [--low-delay] [--complexity N] [--seconds 12] [--clip FILE]
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ from typing import Any
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
+from streamcodec_call.call_settings import DEFAULT_COMPLEXITY
 
-SAMPLE_RATE = 16_000
+from bench.signals import SAMPLE_RATE
+
 CLIP = Path("examples/clips/librispeech-2033.flac")
 CONTOUR_HOP = 16
 """Samples between values of a level contour: 1 ms."""
@@ -117,7 +119,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--clip", type=Path, default=CLIP, help="16 kHz mono recording")
     parser.add_argument("--seconds", type=float, default=12.0)
-    parser.add_argument("--complexity", type=int, default=0)
+    parser.add_argument("--complexity", type=int, default=DEFAULT_COMPLEXITY)
     parser.add_argument("--low-delay", action="store_true")
     options = parser.parse_args()
     said, rate = soundfile.read(options.clip, dtype="float32")
@@ -139,6 +141,15 @@ def main() -> None:
     print(f"correlation      {np.median([score for _, score in found]):.2f} (median)")
     print(f"sent             {speaker['sent_kbit_s']:.2f} kbit/s")
     print(f"encoding         {1e3 * speaker['encode_seconds_max']:.0f} ms at most")
+    packets = max(1, speaker["packets_encoded"])
+    print(
+        f"search           {speaker['iterations'] / packets:.1f} iterations a packet, "
+        f"{speaker['searches_cut'] / packets:.0%} cut short, "
+        f"{speaker['deadline_misses']} of {packets} packets late"
+    )
+    for name, side in (("speaker", speaker), ("listener", listener)):
+        share = side["processor_seconds"] / side["seconds"]
+        print(f"{name:<16} {share:.0%} of one core")
     for key in ("packets_received", "concealed", "late", "inserted", "skipped", "underruns",
                 "player_stalls"):  # fmt: skip
         print(f"{key.replace('_', ' '):<16} {listener[key]}")

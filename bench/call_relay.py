@@ -202,6 +202,7 @@ def main() -> None:
             sys.executable, "-m", "streamcodec_call", "call", "serve", "--port", "0",
             "--max-rooms", str(options.rooms),
             "--max-peers", str(-(-options.members // options.rooms)),
+            "--max-per-address", "0", "--max-gateway", "0",
         ],
         stdout=subprocess.PIPE, text=True,
     )  # fmt: skip

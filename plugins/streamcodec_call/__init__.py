@@ -1,4 +1,4 @@
-"""Voice calls over websockets at about 2 kbit/s: a relay and a native client.
+"""Voice calls over websockets at about 2 kbit/s: a relay, a native client, a web page.
 
 ``protocol``, ``room``, ``jitter``, ``silence`` and ``mixer`` hold the logic and touch neither
 socket, clock nor device; ``server``, ``client`` and ``media`` are the shells around them.

@@ -14,6 +14,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .call_settings import DEFAULT_COMPLEXITY
 from .errors import CallError
 from .protocol import MAX_NAME, MAX_TOKEN, ROOM_PATTERN
 
@@ -37,7 +38,9 @@ def add_command(commands: Commands) -> None:
 
 
 def _add_serve(parser: ArgumentParser) -> None:
+    from .ratelimit import DEFAULT_MAX_PER_ADDRESS
     from .room import DEFAULT_MAX_PEERS, DEFAULT_MAX_ROOMS
+    from .settings import DEFAULT_BITRATE, DEFAULT_MAX_BROWSERS
 
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     parser.add_argument("--port", type=_number(0, HIGHEST_PORT), default=8765, help="(%(default)s)")
@@ -52,6 +55,22 @@ def _add_serve(parser: ArgumentParser) -> None:
         "--origin", action="append", default=[], metavar="URL",
         help="web origin whose pages may connect; may be repeated",
     )  # fmt: skip
+    parser.add_argument(
+        "--max-per-address", type=_number(0, 100_000), default=DEFAULT_MAX_PER_ADDRESS,
+        help="connections of one address (%(default)s); 0: no limit, as behind a proxy",
+    )  # fmt: skip
+    parser.add_argument(
+        "--max-gateway", type=_number(0, 1000), default=DEFAULT_MAX_BROWSERS, metavar="N",
+        help="browsers that this server runs the codec for at a time (%(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--gateway-bitrate", type=_number(600, 16_000), default=DEFAULT_BITRATE, help="bit/s"
+    )
+    parser.add_argument(
+        "--gateway-complexity", type=_number(0, 10), default=DEFAULT_COMPLEXITY,
+        help="search budget of each browser's encoder (%(default)s)",
+    )  # fmt: skip
+    parser.add_argument("--gateway-low-delay", action="store_true", help="40 ms packets")
     parser.set_defaults(run=serve)
 
 
@@ -68,8 +87,9 @@ def _add_join(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--bitrate", type=_number(600, 16_000), default=2000, help="bit/s")
     parser.add_argument(
-        "--complexity", type=_number(0, 10), default=0, help="search budget (%(default)s)"
-    )
+        "--complexity", type=_number(0, 10), default=DEFAULT_COMPLEXITY,
+        help="search budget, used as far as there is time (%(default)s)",
+    )  # fmt: skip
     parser.add_argument(
         "--tls-ca", type=Path, metavar="FILE", help="certificate to trust instead of the system's"
     )
@@ -91,7 +111,8 @@ def _add_token(parser: ArgumentParser) -> None:
 
 def serve(options: Namespace) -> int:
     """Run a relay until it is told to stop."""
-    from .server import ServerSettings, run_server
+    from .server import run_server
+    from .settings import GatewaySettings, ServerSettings
 
     settings = ServerSettings(
         host=options.host,
@@ -102,6 +123,13 @@ def serve(options: Namespace) -> int:
         max_rooms=options.max_rooms,
         max_peers=options.max_peers,
         origins=tuple(options.origin),
+        max_per_address=options.max_per_address,
+        gateway=GatewaySettings(
+            options.max_gateway,
+            options.gateway_bitrate,
+            options.gateway_complexity,
+            options.gateway_low_delay,
+        ),
     )
     asyncio.run(run_server(settings))
     return 0
@@ -122,7 +150,8 @@ def join(options: Namespace) -> int:
 async def _join(options: Namespace) -> dict[str, Any]:
     import torch
 
-    from .client import CallClient, CallSettings
+    from .call_settings import CallSettings
+    from .client import CallClient
     from .media import open_sink, open_source
 
     # Packets are small: more threads would only wait for each other.

@@ -12,6 +12,7 @@ No clock is read here: times are seconds on any monotonic clock of the caller.
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from enum import Enum
 
@@ -55,6 +56,9 @@ MAX_CONCEALED = 5
 SKIP_SECONDS = 0.4
 """Between two frames that are left out to lower the delay."""
 
+FOLLOWING = 4
+"""Frames over which a gap can be bridged to the one behind it."""
+
 FAR_BEHIND = 4.0
 """Frames behind the due time from which they are left out at once."""
 
@@ -70,22 +74,37 @@ class Play(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What to play: ``packet`` is set with :attr:`Play.PACKET`."""
+    """What to play.
+
+    Attributes
+    ----------
+    play : Play
+    packet : bytes
+        Set with :attr:`Play.PACKET`.
+    following : bytes
+        With :attr:`Play.CONCEAL`: the next packet, if it is already here.
+    """
 
     play: Play
     packet: bytes = b""
+    following: bytes = b""
 
 
 _WAIT = Decision(Play.WAIT)
-_CONCEAL = Decision(Play.CONCEAL)
 _SILENCE = Decision(Play.SILENCE)
 
 
 @dataclass
 class JitterCounts:
-    """What happened to the frames of a sender."""
+    """What happened to the frames of a sender.
+
+    ``passed`` counts what was sent up to the newest frame here; ``missed`` those of them that
+    something later overtook, whether they came after all, were repeated, or never came.
+    """
 
     received: int = 0
+    passed: int = 0
+    missed: int = 0
     played: int = 0
     duplicates: int = 0
     late: int = 0
@@ -118,6 +137,7 @@ class JitterBuffer:
 
     def _forget(self) -> None:
         self._frames: dict[int, tuple[float, AudioFrame]] = {}
+        self._seen: deque[int] = deque(maxlen=CAPACITY)
         self._reference: tuple[int, int] | None = None
         self._next: int | None = None
         self._next_captured = 0.0
@@ -159,13 +179,17 @@ class JitterBuffer:
             sequence, captured = frame.sequence, frame.timestamp / SAMPLE_RATE
             transit = now - captured
         self._measure(transit, now)
-        if sequence in self._frames:
+        if sequence in self._frames or sequence in self._seen:
             self.counts.duplicates += 1
             return
         if self._next is not None and sequence < self._next:
             self.counts.late += 1
             return
-        if sequence > self._reference[0]:
+        self._seen.append(sequence)
+        ahead = sequence - self._reference[0]
+        if ahead > 0:
+            self.counts.passed += ahead
+            self.counts.missed += ahead - 1
             self._reference = (sequence, timestamp)
         self._frames[sequence] = (captured, frame)
         if len(self._frames) > CAPACITY:
@@ -207,7 +231,7 @@ class JitterBuffer:
         if self._due(captured) - now > EARLY_SHARE * self._frame:
             # The target has grown: fill up with one frame rather than be late with many.
             self.counts.inserted += 1
-            return _CONCEAL
+            return self._conceal(expected)
         return self._play(expected)
 
     def _start(self, now: float) -> Decision:
@@ -242,7 +266,14 @@ class JitterBuffer:
         self.counts.concealed += 1
         self._next = (self._next or 0) + 1
         self._next_captured += self._frame
-        return _CONCEAL
+        return self._conceal(self._next)
+
+    def _conceal(self, first: int) -> Decision:
+        """Conceal, towards the next frame from ``first`` on that is here."""
+        for sequence in range(first, first + FOLLOWING):
+            if sequence in self._frames:
+                return Decision(Play.CONCEAL, following=self._frames[sequence][1].packet)
+        return Decision(Play.CONCEAL)
 
     def _leave_out(self, now: float) -> None:
         """Leave the next frame out where playing is more than a frame behind its due time."""

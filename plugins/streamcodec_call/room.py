@@ -11,14 +11,23 @@ from __future__ import annotations
 import hmac
 import itertools
 import secrets
-from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from .errors import ProtocolError
-from .protocol import (
+from .limits import (
+    AUDIO_BURST,
+    AUDIO_RATE,
+    CONTROL_BURST,
+    CONTROL_RATE,
+    HELLO_SECONDS,
+    IDLE_SECONDS,
     MAX_SENDER,
     PROTOCOL_VERSION,
+    RESUME_SECONDS,
+)
+from .outbox import Outbox
+from .protocol import (
     Error,
     Hello,
     Join,
@@ -34,89 +43,13 @@ from .protocol import (
     parse_text,
     stamp_sender,
 )
+from .ratelimit import TokenBucket
 
 DEFAULT_MAX_ROOMS = 1000
 DEFAULT_MAX_PEERS = 16
 
-HELLO_SECONDS = 10.0
-"""Within which a connection must say hello."""
-
-IDLE_SECONDS = 45.0
-"""Without a frame from a member before it is dropped; clients ping every few seconds."""
-
-RESUME_SECONDS = 20.0
-"""For which the seat of a broken connection is kept."""
-
-AUDIO_RATE = 40.0
-"""Sound frames a second that a client may send: low-delay packets are 25 a second."""
-
-AUDIO_BURST = 80.0
-"""Sound frames at once: what piles up in a network stall of two or three seconds."""
-
-CONTROL_RATE = 4.0
-CONTROL_BURST = 20.0
-
 MAX_EXCESS = 400
 """Frames over the rate, which are dropped, before the connection is closed."""
-
-MAX_OUTBOX_AUDIO = 50
-"""Sound frames that wait for one receiver: older ones are of no use to a call."""
-
-MAX_OUTBOX_CONTROL = 128
-"""Control frames that wait for one receiver; more, and it is dropped as slow."""
-
-
-class TokenBucket:
-    """Allow ``rate`` events a second on average and ``burst`` at once."""
-
-    __slots__ = ("_burst", "_level", "_rate", "_then")
-
-    def __init__(self, rate: float, burst: float, now: float) -> None:
-        self._rate = rate
-        self._burst = burst
-        self._level = burst
-        self._then = now
-
-    def take(self, now: float) -> bool:
-        """Whether an event at ``now`` is within the limits."""
-        self._level = min(self._burst, self._level + (now - self._then) * self._rate)
-        self._then = now
-        if self._level < 1.0:
-            return False
-        self._level -= 1.0
-        return True
-
-
-class Outbox:
-    """What waits for one receiver: never more than its limits."""
-
-    __slots__ = ("_audio", "_control", "dropped")
-
-    def __init__(self) -> None:
-        self._audio: deque[bytes] = deque()
-        self._control: deque[str] = deque()
-        self.dropped = 0
-
-    def __len__(self) -> int:
-        return len(self._audio) + len(self._control)
-
-    def put_audio(self, data: bytes) -> None:
-        """Add a sound frame; the oldest gives way."""
-        if len(self._audio) >= MAX_OUTBOX_AUDIO:
-            self._audio.popleft()
-            self.dropped += 1
-        self._audio.append(data)
-
-    def put_control(self, text: str) -> bool:
-        """Add a control frame; False if there is no room for it."""
-        if len(self._control) >= MAX_OUTBOX_CONTROL:
-            return False
-        self._control.append(text)
-        return True
-
-    def pop(self) -> str | bytes:
-        """The next frame: control before sound."""
-        return self._control.popleft() if self._control else self._audio.popleft()
 
 
 @dataclass(eq=False, slots=True)
@@ -199,6 +132,11 @@ class Relay:
     def full(self) -> bool:
         """Whether there are as many connections as there may ever be members."""
         return len(self._peers) >= self._max_rooms * self._max_peers
+
+    def admits(self, token: str) -> bool:
+        """Whether ``token`` is the right one."""
+        # In constant time, so that it cannot be guessed character by character.
+        return not self._token or hmac.compare_digest(token.encode(), self._token)
 
     def connect(self, now: float) -> Peer:
         """A connection was opened."""
@@ -299,8 +237,7 @@ class Relay:
             return self._close(
                 peer, "version", f"this relay speaks protocol version {PROTOCOL_VERSION}"
             )
-        # In constant time, so that it cannot be guessed character by character.
-        if self._token and not hmac.compare_digest(hello.token.encode(), self._token):
+        if not self.admits(hello.token):
             return self._close(peer, "token", "the token is wrong")
         old = self._seats.get(hello.resume) if hello.resume else None
         if old is not None and old.room == hello.room:

@@ -1,81 +1,70 @@
-"""The relay on a socket: a thin shell around :mod:`streamcodec_call.room`.
-
-A frame is written to a receiver's connection at once where its send buffer is short: that takes
-no task and no wait. Where it is not, frames collect in the receiver's bounded outbox and a task
-sends them as fast as the receiver reads, so it delays nobody else.
-"""
+"""The relay, the web page and the gateway on a socket: a thin shell around the other modules."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
+import secrets
 import signal
-import ssl
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
+from hmac import compare_digest
+from http import HTTPStatus
+from typing import Any
 
-from websockets.asyncio.server import Server, ServerConnection, broadcast, serve
+from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
-from websockets.typing import Origin
+from websockets.server import ServerProtocol
 
+from .delivery import GOING_AWAY, SLOW_SECONDS, Deliveries
 from .errors import CallError
+from .gateway import Gateway
+from .leg import LEG_PATH
+from .origin import OriginCheck
 from .protocol import MAX_TEXT
-from .room import DEFAULT_MAX_PEERS, DEFAULT_MAX_ROOMS, Peer, Relay
-
-DEFAULT_HOST = "127.0.0.1"
-DEFAULT_PORT = 8765
-
-SEND_BUFFER = 8192
-"""Bytes waiting in a connection's send buffer beyond which frames go to the outbox."""
+from .ratelimit import AddressLimits
+from .room import Peer, Relay
+from .settings import ServerSettings, tls_context
+from .web import INDEX, Site, text_response
 
 READ_QUEUE = 8
 """Frames read ahead from a connection."""
 
-SLOW_SECONDS = 15.0
-"""Within which a receiver that is behind must read something, or it is dropped."""
-
 CLOSE_SECONDS = 2.0
 """For which a closing handshake, and a shutdown, wait."""
 
-NORMAL_CLOSURE = 1000
-GOING_AWAY = 1001
-POLICY_VIOLATION = 1008
-"""Close codes of RFC 6455, section 7.4.1."""
+REFUSED_SECONDS = 2.0
+"""For which a connection that is one too many may stay."""
+
+LOOPBACK = "127.0.0.1"
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class ServerSettings:
-    """What the relay is started with.
+class _Connection(ServerConnection):
+    """A connection that counts for its address from its first byte to its last."""
 
-    Attributes
-    ----------
-    host : str
-    port : int
-        0: any free one.
-    token : str
-        Empty: anyone may enter.
-    tls_cert, tls_key : Path or None
-        Certificate chain and key in PEM; the key may be in the certificate's file.
-    max_rooms, max_peers : int
-        Rooms, and members of one.
-    origins : sequence of str
-        Web origins whose pages may connect. Clients that are no browsers send none.
-    """
+    def __init__(
+        self, limits: AddressLimits, protocol: ServerProtocol, server: Server, **options: Any
+    ) -> None:
+        super().__init__(protocol, server, **options)
+        self._limits = limits
+        self.address = ""
+        self.admitted = False
 
-    host: str = DEFAULT_HOST
-    port: int = DEFAULT_PORT
-    token: str = ""
-    tls_cert: Path | None = None
-    tls_key: Path | None = None
-    max_rooms: int = DEFAULT_MAX_ROOMS
-    max_peers: int = DEFAULT_MAX_PEERS
-    origins: Sequence[str] = ()
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        peer = transport.get_extra_info("peername")
+        self.address = peer[0] if isinstance(peer, tuple) else ""
+        self.admitted = self._limits.open(self.address, time.monotonic())
+        if not self.admitted:  # long enough to be told so
+            self.loop.call_later(REFUSED_SECONDS, self.transport.abort)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._limits.close(self.address)
 
 
 class CallServer:
@@ -98,17 +87,33 @@ class CallServer:
         self.relay = Relay(
             settings.token, max_rooms=settings.max_rooms, max_peers=settings.max_peers
         )
-        self._connections: dict[Peer, ServerConnection] = {}
-        self._drains: dict[Peer, asyncio.Task[None]] = {}
+        self.gateway = Gateway(settings.gateway, self.relay.admits, SLOW_SECONDS)
+        self._limits = AddressLimits(settings.max_per_address)
+        self._origins = OriginCheck(
+            settings.origins, settings.host, tls=settings.tls_cert is not None
+        )
+        self._site = Site()
+        self._deliveries: Deliveries[Peer] = Deliveries(SLOW_SECONDS)
+        self._connections = self._deliveries.connections
         self._server: Server | None = None
+        self._inner: Server | None = None
+        self._inner_path = f"/{secrets.token_urlsafe()}"
         self._ticker: asyncio.Task[None] | None = None
 
     @property
     def url(self) -> str:
-        """Where it can be reached from this machine."""
-        scheme = "wss" if self._settings.tls_cert else "ws"
+        """Where native clients on this machine reach it."""
+        return f"{'wss' if self._settings.tls_cert else 'ws'}://{self._host}:{self.port}"
+
+    @property
+    def page_url(self) -> str:
+        """Where browsers on this machine find the page."""
+        return f"{'https' if self._settings.tls_cert else 'http'}://{self._host}:{self.port}/"
+
+    @property
+    def _host(self) -> str:
         host = self._settings.host
-        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.port}"
+        return f"[{host}]" if ":" in host else host
 
     @property
     def port(self) -> int:
@@ -119,97 +124,117 @@ class CallServer:
 
     async def __aenter__(self) -> CallServer:
         settings = self._settings
+        common: dict[str, Any] = {
+            "compression": None,  # packets are compressed; deflate would cost 300 KB a member
+            "max_size": MAX_TEXT,
+            "max_queue": READ_QUEUE,
+            "ping_interval": None,  # clients ping; the relay drops who is silent
+            "close_timeout": CLOSE_SECONDS,
+            "server_header": None,
+            "logger": _quiet_logger(),
+        }
         try:
             self._server = await serve(
                 self._handle,
                 settings.host,
                 settings.port,
-                ssl=_tls(settings),
-                origins=[None, *map(Origin, settings.origins)],
+                ssl=tls_context(settings),
                 process_request=self._admit,
-                compression=None,  # packets are compressed; deflate would cost 300 KB a member
-                max_size=MAX_TEXT,
-                max_queue=READ_QUEUE,
-                ping_interval=None,  # clients ping; the relay drops who is silent
-                close_timeout=CLOSE_SECONDS,
-                server_header=None,
-                logger=_quiet_logger(),
+                create_connection=partial(_Connection, self._limits),  # type: ignore[arg-type]
+                **common,
             )
         except OSError as error:
             raise CallError(
                 f"cannot listen on {settings.host} port {settings.port}: {error.strerror or error};"
                 " choose another --host or --port"
             ) from error
+        if settings.gateway.max_browsers:
+            # Codec processes reach the relay here: no TLS between ours, no limit of an address.
+            self._inner = await serve(
+                self._handle_ours, LOOPBACK, 0, process_request=self._admit_ours, **common
+            )
+            port = next(iter(self._inner.sockets)).getsockname()[1]
+            self.gateway.relay_url = f"ws://{LOOPBACK}:{port}{self._inner_path}"
         self._ticker = asyncio.create_task(self._tick())
         return self
 
     async def __aexit__(self, *_: object) -> None:
         if self._ticker is not None:
             self._ticker.cancel()
-        self._flush(self.relay.close())
-        if self._server is not None:
-            self._server.close(code=GOING_AWAY)
+        self._deliveries.flush(self.relay.close())
+        await self.gateway.close()
+        for server in filter(None, (self._server, self._inner)):
+            server.close(code=GOING_AWAY)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._server.wait_closed(), 2 * CLOSE_SECONDS)
-        for task in list(self._drains.values()):
-            task.cancel()
+                await asyncio.wait_for(server.wait_closed(), 2 * CLOSE_SECONDS)
+        self._deliveries.stop()
 
-    def _admit(self, connection: ServerConnection, _request: Request) -> Response | None:
-        if self.relay.full:
-            return connection.respond(503, "the relay is full\n")
+    def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
+        """Answer a request that is for no websocket, or refuse one that is."""
+        headers = request.headers
+        if isinstance(connection, _Connection) and not connection.admitted:
+            return text_response(
+                HTTPStatus.TOO_MANY_REQUESTS, "too many connections from this address"
+            )
+        page = bool(self._settings.gateway.max_browsers)
+        if not headers.get_all("Upgrade"):
+            if not page:
+                return text_response(HTTPStatus.NOT_FOUND, "this relay has no web page")
+            if request.path.partition("?")[0] in ("/", f"/{INDEX}"):
+                self.gateway.prepare()
+            return self._site.respond(request)
+        if not self._origins.admits(headers.get_all("Origin"), headers.get_all("Host")):
+            return text_response(
+                HTTPStatus.FORBIDDEN,
+                "pages of this origin may not connect; the server's --origin lists those that may",
+            )
+        full = self.gateway.full if page and request.path == LEG_PATH else self.relay.full
+        if full:
+            return text_response(HTTPStatus.SERVICE_UNAVAILABLE, "the relay is full")
         return None
 
+    def _admit_ours(self, _connection: ServerConnection, request: Request) -> Response | None:
+        """Codec processes know a path that nobody else does."""
+        if compare_digest(request.path.encode(), self._inner_path.encode()):
+            return None
+        return text_response(HTTPStatus.FORBIDDEN, "this port is not for you")
+
     async def _handle(self, connection: ServerConnection) -> None:
+        request, page = connection.request, self._settings.gateway.max_browsers
+        if page and request is not None and request.path == LEG_PATH:
+            closing = await self.gateway.serve(connection)
+            log.info("browser gone (%s)", closing or "connection closed")
+        else:
+            closing = await self._relay_frames(connection)
+        if closing == "token" and isinstance(connection, _Connection):
+            self._limits.wrong_token(connection.address, time.monotonic())
+
+    async def _handle_ours(self, connection: ServerConnection) -> None:
+        await self._relay_frames(connection)
+
+    async def _relay_frames(self, connection: ServerConnection) -> str:
+        """Serve a member of the relay; gives why it was closed, empty if it went."""
         peer = self.relay.connect(time.monotonic())
-        self._connections[peer] = connection
+        self._deliveries.attach(peer, connection)
         log.info("peer %d connected", peer.number)
         try:
             async for data in connection:
-                self._flush(self.relay.receive(peer, data, time.monotonic()))
+                self._deliveries.flush(self.relay.receive(peer, data, time.monotonic()))
         except ConnectionClosed:
             pass
         finally:
-            del self._connections[peer]
-            drain = self._drains.pop(peer, None)
-            if drain is not None:
-                drain.cancel()
-            self._flush(self.relay.disconnect(peer, time.monotonic()))
+            self._deliveries.detach(peer)
+            self._deliveries.flush(self.relay.disconnect(peer, time.monotonic()))
             log.info("peer %d gone (%s)", peer.number, peer.closing or "connection closed")
-
-    def _flush(self, woken: Iterable[Peer]) -> None:
-        for peer in woken:
-            connection = self._connections.get(peer)
-            if connection is None or peer in self._drains:
-                continue
-            transport = connection.transport
-            while len(peer.outbox) and transport.get_write_buffer_size() <= SEND_BUFFER:
-                broadcast((connection,), peer.outbox.pop())
-            if len(peer.outbox) or peer.closing:
-                self._drains[peer] = asyncio.create_task(self._drain(peer, connection))
-
-    async def _drain(self, peer: Peer, connection: ServerConnection) -> None:
-        """Send as fast as the receiver reads, then close if the relay wants that."""
-        try:
-            while len(peer.outbox) and peer.closing != "slow":
-                await asyncio.wait_for(connection.send(peer.outbox.pop()), SLOW_SECONDS)
-            if peer.closing:
-                code = _CLOSE_CODES.get(peer.closing, POLICY_VIOLATION)
-                await connection.close(code, peer.closing)
-        except TimeoutError:
-            peer.closing = "slow"
-            connection.transport.abort()
-        except ConnectionClosed:
-            pass
-        finally:
-            self._drains.pop(peer, None)
+        return peer.closing
 
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(1.0)
-            self._flush(self.relay.tick(time.monotonic()))
-
-
-_CLOSE_CODES = {"left": NORMAL_CLOSURE, "closing": GOING_AWAY}
+            now = time.monotonic()
+            self._deliveries.flush(self.relay.tick(now))
+            self.gateway.tick(now)
+            self._limits.tick(now)
 
 
 async def run_server(settings: ServerSettings) -> None:
@@ -220,22 +245,10 @@ async def run_server(settings: ServerSettings) -> None:
         loop.add_signal_handler(number, stop.set)
     async with CallServer(settings) as server:
         print(f"relay listening on {server.url}", flush=True)
+        if settings.gateway.max_browsers:
+            print(f"web page at {server.page_url}", flush=True)
         await stop.wait()
     print(f"relay stopped; {server.relay.relayed} packets relayed", flush=True)
-
-
-def _tls(settings: ServerSettings) -> ssl.SSLContext | None:
-    if settings.tls_cert is None:
-        if settings.tls_key is not None:
-            raise CallError("--tls-key needs --tls-cert")
-        return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        context.load_cert_chain(settings.tls_cert, settings.tls_key)
-    except (OSError, ssl.SSLError) as error:
-        raise CallError(f"the certificate or its key cannot be used: {error}") from error
-    return context
 
 
 def _quiet_logger() -> logging.Logger:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from itertools import count
 
 import numpy as np
 import pytest
 import soundfile
-from streamcodec_call import client as client_module
-from streamcodec_call.client import CallClient, CallSettings, backoff
+from streamcodec_call import link as link_module
+from streamcodec_call.call_settings import CallSettings
+from streamcodec_call.client import CallClient
 from streamcodec_call.errors import CallError, RefusedError
+from streamcodec_call.link import backoff
 from streamcodec_call.media import FileSource, NoSink, NoSource
 from streamcodec_call.protocol import AudioFrame, Member, Welcome, build_audio, build_text
 from streamcodec_call.server import CallServer, ServerSettings
@@ -99,6 +102,8 @@ def test_what_one_says_the_other_hears(speech, low_delay):
     assert spoken["sent_kbit_s"] < 4.5
     assert heard["packets_received"] == spoken["packets_sent"] + spoken["descriptors_sent"]
     assert heard["damaged"] == heard["malformed"] == heard["reconnects"] == 0
+    assert spoken["packets_encoded"] == spoken["packets_sent"]
+    assert spoken["searches_cut"] <= spoken["packets_encoded"]
     lag, score = best_match(real_speech(SPEECH_SECONDS), recorder.sound)
     delay = recorder.started + lag - said_at
     assert score > 0.7
@@ -165,7 +170,7 @@ def test_a_relay_that_is_not_there_is_said_clearly(url):
 
 
 def test_a_broken_connection_is_taken_up_again(monkeypatch):
-    monkeypatch.setattr(client_module, "FIRST_BACKOFF", 0.05)
+    monkeypatch.setattr(link_module, "FIRST_BACKOFF", 0.05)
 
     async def scene():
         async with CallServer(ServerSettings(port=0)) as server:
@@ -182,6 +187,32 @@ def test_a_broken_connection_is_taken_up_again(monkeypatch):
             return await calling
 
     assert run(scene())["reconnects"] == 1
+
+
+def test_frames_are_sent_twice_while_many_are_lost(speech, monkeypatch):
+    sound, send = count(), link_module.broadcast
+
+    def lossy(connections, data):
+        if isinstance(data, str) or next(sound) % 5:
+            send(connections, data)
+
+    monkeypatch.setattr(link_module, "broadcast", lossy)
+    monkeypatch.setattr(link_module, "PING_SECONDS", 0.3)
+
+    async def scene():
+        async with CallServer(ServerSettings(port=0)) as server:
+            listener, _ = listen(server)
+            listening = asyncio.create_task(listener.run())
+            await listener.connected.wait()
+            talker = CallClient(CallSettings(server.url, "r"), FileSource(speech), NoSink())
+            spoken = await talker.run()
+            listener.stop()
+            return spoken, await listening
+
+    spoken, heard = run(scene())
+    assert spoken["repeated"] > 5
+    assert heard["duplicates"] > 5
+    assert heard["missed"] > 0
 
 
 def test_a_relay_that_sends_rubbish_does_no_harm():
@@ -219,5 +250,5 @@ def test_a_relay_that_sends_rubbish_does_no_harm():
 def test_backoff_grows_is_bounded_and_spread():
     longest = [backoff(n, lambda: 1.0) for n in range(2000)]
     assert longest[:4] == [0.5, 1.0, 2.0, 4.0]
-    assert max(longest) == client_module.MAX_BACKOFF
+    assert max(longest) == link_module.MAX_BACKOFF
     assert backoff(3, lambda: 0.0) == 2.0

@@ -121,6 +121,8 @@ def test_duplicates_and_late_frames_are_counted():
     assert buffer.counts.duplicates == 1
     assert buffer.pull(1.5).packet == b"x"
     buffer.push(frame, 1.6)
+    assert (buffer.counts.duplicates, buffer.counts.late) == (2, 0)
+    buffer.push(AudioFrame(1, 4, -SAMPLES % 2**32, b"w"), 1.6)
     assert buffer.counts.late == 1
 
 
@@ -198,3 +200,47 @@ def test_hostile_numbers_do_no_harm(seed):
         buffer.pull(now)
         assert buffer.depth <= CAPACITY
         assert 0.0 < buffer.target <= MAX_TARGET
+
+
+def test_a_concealed_frame_comes_with_the_one_behind_the_gap_if_that_is_here():
+    buffer = JitterBuffer(FRAME)
+    for n in (0, 3):
+        buffer.push(AudioFrame(1, n, n * SAMPLES, b"%d" % n), FRAME * n)
+    decisions = [buffer.pull(FRAME * n + 3 * MARGIN) for n in range(4)]
+    kinds = [Play.PACKET, Play.CONCEAL, Play.CONCEAL, Play.PACKET]
+    assert [d.play for d in decisions] == kinds
+    assert [d.following for d in decisions] == [b"", b"3", b"3", b""]
+
+
+def test_no_frame_behind_the_gap_is_said_so():
+    buffer = JitterBuffer(FRAME)
+    buffer.push(AudioFrame(1, 0, 0, b"0"), 0.0)
+    assert buffer.pull(MARGIN).play is Play.PACKET
+    decision = buffer.pull(FRAME + 2 * MARGIN)
+    assert (decision.play, decision.following) == (Play.CONCEAL, b"")
+
+
+def test_repeated_frames_fill_single_gaps_and_cost_one_frame_of_delay():
+    lost = random.Random(5)
+    buffer, played = JitterBuffer(FRAME), []
+    arrivals = []
+    for n in range(300):
+        if lost.random() < 0.2:
+            continue
+        arrivals += [(FRAME * (n + 1), n)] + [(FRAME * (n + 1), n - 1)] * (n > 0)
+    now = 0.0
+    free = 0.0
+    while now < FRAME * 302:
+        while arrivals and arrivals[0][0] <= now:
+            at, n = arrivals.pop(0)
+            buffer.push(AudioFrame(1, n, n * SAMPLES, b"x"), at)
+        if now >= free:
+            decision = buffer.pull(now)
+            if decision.play is not Play.WAIT:
+                played.append(decision.play)
+                free = now + FRAME - 1e-6
+        now += 0.005
+    # Losses of two in a row remain: 4 %, against 20 %.
+    assert 0.02 < played.count(Play.CONCEAL) / len(played) < 0.08
+    assert buffer.counts.missed == pytest.approx(0.2 * 300, abs=15)
+    assert FRAME < buffer.target < FRAME + 3 * MARGIN

@@ -24,8 +24,8 @@ class StandIn:
             raise ValueError("damaged")
         return self._give(int(packet) / 100)
 
-    def conceal(self):
-        return self._give(-1.0)
+    def conceal(self, following=None):
+        return self._give(-1.0 if following is None else -2.0)
 
     def flush(self):
         return np.full(OVERLAP, 0.5, np.float32)

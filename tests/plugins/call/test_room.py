@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from streamcodec_call import room
+from streamcodec_call import limits, outbox
 from streamcodec_call.protocol import (
     AudioFrame,
     Error,
@@ -21,7 +21,7 @@ from streamcodec_call.protocol import (
     parse_binary,
     parse_text,
 )
-from streamcodec_call.room import Outbox, Relay, TokenBucket
+from streamcodec_call.room import Relay
 
 MODEL = "0123456789abcdef"
 
@@ -115,7 +115,7 @@ def test_a_broken_connection_keeps_its_seat_for_a_while():
     assert (welcome.sender, welcome.resumed) == (1, True)
     assert received(bob) == []
     relay.disconnect(again, 4.0)
-    relay.tick(4.0 + room.RESUME_SECONDS + 1)
+    relay.tick(4.0 + limits.RESUME_SECONDS + 1)
     assert received(bob) == [Leave(1)]
     late = received(enter(relay, now=60.0, resume=key))[0]
     assert late.resumed is False
@@ -165,10 +165,10 @@ def test_what_is_no_hello_closes_a_fresh_connection(data):
 def test_silent_connections_are_dropped():
     relay = Relay()
     mute, member = relay.connect(0.0), enter(relay)
-    assert mute in relay.tick(room.HELLO_SECONDS + 1)
+    assert mute in relay.tick(limits.HELLO_SECONDS + 1)
     assert mute.closing == "idle"
     assert not member.closing
-    relay.tick(room.IDLE_SECONDS + 1)
+    relay.tick(limits.IDLE_SECONDS + 1)
     assert member.closing == "idle"
 
 
@@ -177,7 +177,7 @@ def test_the_rate_of_sound_is_limited():
     ann, bob = enter(relay), enter(relay, "bob")
     received(bob)
     passed = sum(bool(relay.receive(ann, sound(n), 0.0)) for n in range(200))
-    assert passed == room.AUDIO_BURST
+    assert passed == limits.AUDIO_BURST
     for n in range(1000):
         relay.receive(ann, sound(n), 0.0)
     assert ann.closing == "rate"
@@ -189,30 +189,13 @@ def test_a_low_delay_stream_is_within_the_rate():
     assert all(relay.receive(ann, sound(n), 0.04 * n) for n in range(3000))
 
 
-def test_token_bucket():
-    bucket = TokenBucket(2.0, 3.0, 0.0)
-    assert [bucket.take(0.0) for _ in range(4)] == [True, True, True, False]
-    assert [bucket.take(0.5), bucket.take(0.5)] == [True, False]
-    assert [bucket.take(100.0) for _ in range(4)] == [True, True, True, False]
-
-
-def test_an_outbox_drops_the_oldest_sound_and_never_grows():
-    outbox = Outbox()
-    for n in range(room.MAX_OUTBOX_AUDIO + 5):
-        outbox.put_audio(bytes([n]))
-    assert (len(outbox), outbox.dropped) == (room.MAX_OUTBOX_AUDIO, 5)
-    assert outbox.put_control("first")
-    assert outbox.pop() == "first"
-    assert outbox.pop() == bytes([5])
-
-
 def test_a_receiver_whose_control_frames_pile_up_is_closed():
     relay = Relay()
     ann, bob = enter(relay), enter(relay, "bob")
-    for n in range(room.MAX_OUTBOX_CONTROL + 5):
+    for n in range(outbox.MAX_OUTBOX_CONTROL + 5):
         relay.receive(ann, build_text(Statistics({"late": 1.0})), float(n))
     assert bob.closing == "slow"
-    assert len(bob.outbox) <= room.MAX_OUTBOX_CONTROL
+    assert len(bob.outbox) <= outbox.MAX_OUTBOX_CONTROL
 
 
 def test_closing_tells_everyone():
