@@ -17,7 +17,7 @@ from .audiofile import Recording, RecordingWriter, open_recording, output_format
 from .core.container import ContainerWriter
 from .core.packet import Packet
 from .errors import InputError
-from .safefile import replacing, require_writable
+from .safefile import checked_pair, replacing
 from .speech.encoder import SpeechEncoder
 from .streamfile import is_stream, open_stream
 
@@ -134,7 +134,7 @@ def encode_file(
     ModelError
         The model is missing or damaged.
     """
-    src, dst = _checked_pair(src, dst)
+    src, dst = checked_pair(src, dst)
     if is_stream(src):
         raise InputError(f"{src} is a stream already; decode it first to encode it anew")
     with open_recording(src) as recording:
@@ -219,7 +219,7 @@ def decode_file(
     ModelError
         The model is missing, damaged, or not the one that made the stream.
     """
-    src, dst = _checked_pair(src, dst)
+    src, dst = checked_pair(src, dst)
     container, coding = output_format(dst)
     with open_stream(src, recover=recover) as stream:
         decoder = stream.decoder(vocoder=vocoder, model=model)
@@ -287,12 +287,3 @@ def _encode_blocks(
             if progress is not None:
                 progress(frames / recording.sample_rate, recording.seconds)
     output.write(encoder.flush())
-
-
-def _checked_pair(src: str | Path, dst: str | Path) -> tuple[Path, Path]:
-    """Refuse a target that cannot be written before any work is done."""
-    source, target = Path(src), Path(dst)
-    if source.exists() and target.exists() and source.samefile(target):
-        raise InputError(f"source and target are the same file, {source}; give OUT another name")
-    require_writable(target)
-    return source, target

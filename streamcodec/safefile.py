@@ -9,6 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from .errors import InputError
+
+PART_PATTERN = ".streamcodec-*.part"
+"""Names of files that are being written."""
+
 
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
@@ -25,7 +30,7 @@ def replacing(target: Path) -> Iterator[Path]:
         disk is full.
     """
     target = require_writable(target)
-    part = target.parent / f".streamcodec-{secrets.token_hex(6)}.part"
+    part = target.parent / PART_PATTERN.replace("*", secrets.token_hex(6))
     # Created here and exclusively: the usual permissions apply, and nobody else's file is hit.
     try:
         os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
@@ -61,6 +66,23 @@ def require_writable(target: Path) -> Path:
         if path.exists() and not os.access(path, os.W_OK):
             raise PermissionError(errno.EACCES, "not allowed to write to", str(path))
     return target
+
+
+def checked_pair(src: str | Path, dst: str | Path) -> tuple[Path, Path]:
+    """Refuse a target that cannot be written before any work is done.
+
+    Raises
+    ------
+    OSError
+        It cannot; the message says why.
+    InputError
+        Source and target are the same file.
+    """
+    source, target = Path(src), Path(dst)
+    if source.exists() and target.exists() and source.samefile(target):
+        raise InputError(f"source and target are the same file, {source}; give OUT another name")
+    require_writable(target)
+    return source, target
 
 
 def _flush(path: Path, mode: int) -> None:

@@ -25,11 +25,11 @@ _WATCHED_INTERVAL, _LOGGED_INTERVAL = 0.1, 10.0
 
 
 @contextmanager
-def progress(label: str) -> Iterator[Callable[[float, float | None], None]]:
+def progress(label: str, unit: str = "s") -> Iterator[Callable[[float, float | None], None]]:
     """Give a function to call with seconds done and seconds in all (None if unknown).
 
     On a terminal a bar appears once the work takes longer than a moment; elsewhere only for
-    long recordings, and it is renewed rarely.
+    long recordings (or more than 60 of another unit), and it is renewed rarely.
     """
     from tqdm import tqdm
 
@@ -44,9 +44,9 @@ def progress(label: str) -> Iterator[Callable[[float, float | None], None]]:
             bar = tqdm(
                 desc=label,
                 total=None if total is None else round(total, 1),
-                unit="s",
+                unit=unit,
                 unit_scale=False,
-                bar_format=None if total is None else _BAR,
+                bar_format=None if total is None else _BAR.replace("UNIT", unit),
                 file=sys.stderr,
                 delay=0.5 if watched else 0.0,
                 mininterval=_WATCHED_INTERVAL if watched else _LOGGED_INTERVAL,
@@ -61,7 +61,7 @@ def progress(label: str) -> Iterator[Callable[[float, float | None], None]]:
             bar.close()
 
 
-_BAR = "{desc} {percentage:3.0f}% |{bar}| {n:.0f}/{total:.0f} s [{elapsed}<{remaining}]"
+_BAR = "{desc} {percentage:3.0f}% |{bar}| {n:.0f}/{total:.0f} UNIT [{elapsed}<{remaining}]"
 
 
 def print_json(report: dict[str, Any]) -> None:

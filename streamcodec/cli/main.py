@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from streamcodec import __version__
 from streamcodec.errors import StreamcodecError
 
-from . import decode, encode, info, inspect, play
+from . import decode, encode, image, info, inspect, play
 from .plugins import add_plugin_commands
 
 COMMANDS: dict[str, ModuleType] = {
@@ -22,6 +22,7 @@ COMMANDS: dict[str, ModuleType] = {
     "info": info,
     "play": play,
     "inspect": inspect,
+    "image": image,
 }
 """Modules with ``add_command(commands)``; what they need is imported when they run."""
 
@@ -70,7 +71,7 @@ def build_parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
     """Build the parser; plugins are asked for their commands only where `arguments` need them."""
     parser = argparse.ArgumentParser(
         prog="streamcodec",
-        description="Speech in about 2 kbit/s: encode, decode and look at streams.",
+        description="Speech in about 2 kbit/s, and pictures: encode, decode and look at streams.",
         epilog="'streamcodec COMMAND --help' tells what a command takes.",
     )
     parser.add_argument("--version", action="version", version=f"streamcodec {__version__}")

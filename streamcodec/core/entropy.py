@@ -146,6 +146,37 @@ class IntegerPrior:
         decoder.finish()
         return sequence[self.context_steps :].copy(), sequence[steps:].copy()
 
+    def predict(
+        self, steps: int, context: NDArray[np.int32], rate: int
+    ) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+        """What is most likely to come next, for who has lost it.
+
+        Returns
+        -------
+        locations, context
+            ``(steps, latent_dim)``, in symbols and multiples of 1/16: the location of each
+            distribution where the symbols before it are what was most likely; and the context
+            behind them.
+
+        Raises
+        ------
+        InputError
+            ``context`` or ``rate`` does not fit the model.
+        """
+        sequence = self._sequence(np.zeros((steps, self.latent_dim), np.int32), context, rate)
+        network, sums = self.network, net.empty_sums(self.network)
+        locations = np.empty((steps, self.latent_dim))
+        for n in range(steps):
+            net.start_step(network, rate, sequence[n : n + self.context_steps], sums)
+            row = sequence[self.context_steps + n]
+            symbol = 0
+            for channel in range(self.latent_dim):
+                table, symbol = net.tell_and_ask(network, rate, channel, symbol, sums)
+                row[channel] = symbol
+                fraction = table % net.FRACTIONS - net.FRACTIONS // 2
+                locations[n, channel] = symbol + fraction / net.FRACTIONS
+        return locations, sequence[steps:].copy()
+
     def bits(self, symbols: NDArray[np.int32], context: NDArray[np.int32], rate: int) -> float:
         """Information content of ``symbols`` ``(steps, latent_dim)`` in bits.
 

@@ -56,6 +56,18 @@ HALF: Model = exact_model(np.array([1 << (FREQUENCY_BITS - 1)] * 2))
 """A fair bit."""
 
 
+def seal_interval(lower: int, width: int, bits: int) -> bytes:
+    """The shortest byte string in ``[lower, lower + width) / 2**bits``; the lowest of several."""
+    if lower == 0:
+        return b""
+    # Some multiple of 2**m lies in [lower, upper] iff lower - 1 and upper differ at or above
+    # bit m; the highest such m leaves the fewest bytes in front of it.
+    upper = lower + width - 1
+    zeros = ((lower - 1) ^ upper).bit_length() - 1
+    zeros -= zeros % 8
+    return (-(-lower >> zeros)).to_bytes((bits - zeros) // 8, "big")
+
+
 class RangeEncoder:
     """Encodes symbols, first in first out."""
 
@@ -69,15 +81,7 @@ class RangeEncoder:
 
         Of several shortest ones it is the lowest, so equal symbols give equal bytes.
         """
-        lower, width, bits = self._interval()
-        if lower == 0:
-            return b""
-        # Some multiple of 2**m lies in [lower, upper] iff lower - 1 and upper differ at or above
-        # bit m; the highest such m leaves the fewest bytes in front of it.
-        upper = lower + width - 1
-        zeros = ((lower - 1) ^ upper).bit_length() - 1
-        zeros -= zeros % 8
-        return (-(-lower >> zeros)).to_bytes((bits - zeros) // 8, "big")
+        return seal_interval(*self._interval())
 
     def _interval(self) -> tuple[int, int, int]:
         """Lower end and width of the final interval, and the bits they are written in.

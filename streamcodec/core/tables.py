@@ -8,11 +8,14 @@ probability is computed where bits are decoded.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
 from streamcodec.core.integer_network import FRACTION_BITS, FRACTIONS, MAX_SYMBOL
 from streamcodec.core.range_coder import (
+    CODER_BITS,
     FREQUENCY_BITS,
     HALF,
     Model,
@@ -33,6 +36,19 @@ MAX_EXCESS_BITS = (2 * MAX_SYMBOL).bit_length()
 MAX_SYMBOL_BITS = FREQUENCY_BITS + 1 + (2 * MAX_EXCESS_BITS - 1) + 1
 """What the dearest symbol costs: the rarest escape, a sign, the longest Elias gamma code, and a
 bit for what the coder loses by rounding its range (below 0.006 bits for each of 33 decisions)."""
+
+
+class FlatTables(NamedTuple):
+    """All tables in the form that compiled loops read."""
+
+    start: NDArray[np.int64]
+    """``(tables,)``: where each table begins in ``lower``."""
+    reach: NDArray[np.int64]
+    """``(scales,)``"""
+    lower: NDArray[np.uint32]
+    """``(n,)``: sum of the frequencies before an entry in its table, in the coder's 24 bits."""
+    width: NDArray[np.uint32]
+    """``(n,)``: frequency of an entry, in the coder's 24 bits."""
 
 
 class FrequencyTables:
@@ -134,6 +150,16 @@ class FrequencyTables:
         # frexp gives the bit length of a positive integer.
         length = np.frexp(np.maximum(excess, 1))[1]
         return self._cost[self._start[tables] + entry] + escaped * (2.0 * length)
+
+    def flat(self) -> FlatTables:
+        """The tables as arrays, for compiled loops."""
+        unit = np.uint32(1 << (CODER_BITS - FREQUENCY_BITS))
+        width: NDArray[np.uint32] = self._frequencies.astype(np.uint32) * unit
+        behind = np.cumsum(width, dtype=np.uint64)
+        # Every table sums to 2**24, so what lies before a table is its number times that.
+        before = np.repeat(np.arange(len(self._sizes), dtype=np.uint64), self._sizes) << CODER_BITS
+        lower = (behind - width - before).astype(np.uint32)
+        return FlatTables(self._start, self.reach, lower, width)
 
     def _model(self, table: int) -> Model:
         begin = self._start[table]

@@ -18,14 +18,16 @@ METADATA = {
 }
 
 
-def small_prior(seed: int = 1) -> tuple[dict[str, np.ndarray], dict[str, int]]:
+def small_prior(
+    seed: int = 1, context_steps: int = CONTEXT_STEPS
+) -> tuple[dict[str, np.ndarray], dict[str, int]]:
     rng = np.random.default_rng(seed)
 
     def weights(*shape: int, largest: int) -> np.ndarray:
         return rng.integers(-largest, largest, shape, endpoint=True)
 
     tensors = {
-        "context": weights(CONTEXT_STEPS * CHANNELS, HIDDEN, largest=150).astype(np.int16),
+        "context": weights(context_steps * CHANNELS, HIDDEN, largest=150).astype(np.int16),
         "current": weights(CHANNELS, HIDDEN, largest=400).astype(np.int16),
         "middle": weights(HIDDEN, HIDDEN, largest=200).astype(np.int16),
         "output": weights(HIDDEN, 2 * CHANNELS, largest=200).astype(np.int16),
@@ -40,7 +42,7 @@ def small_prior(seed: int = 1) -> tuple[dict[str, np.ndarray], dict[str, int]]:
             [_table(reach, fraction) for reach in REACH for fraction in range(16)]
         ).astype(np.uint16),
     }
-    return tensors, dict(METADATA)
+    return tensors, METADATA | {"context_steps": context_steps}
 
 
 def _table(reach: int, fraction: int) -> np.ndarray:

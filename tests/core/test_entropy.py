@@ -230,3 +230,36 @@ def test_the_same_on_any_machine() -> None:
         assert result.returncode == 0, result.stderr
         digests.add(result.stdout)
     assert len(digests) == 1
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_is_predicted_costs_less_than_anything_beside_it(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    rate = seed % RATES
+    context = heavy_tailed(rng, *PRIOR.initial_context().shape)
+    locations, after = PRIOR.predict(3, context, rate)
+    symbols = after[-len(context) :]
+    assert locations.shape == (3, CHANNELS)
+    np.testing.assert_allclose(locations[-len(symbols) :], symbols, atol=0.5)
+    np.testing.assert_array_equal(locations * 16, np.round(locations * 16))
+    first, _ = PRIOR.predict(1, context, rate)
+    np.testing.assert_array_equal(first[0], locations[0])
+    best = np.floor(first + 0.5).astype(np.int32)
+    costs = PRIOR.candidate_bits(
+        np.stack([best] + [best + d * (np.arange(CHANNELS) == CHANNELS - 1) for d in (-2, 2)]),
+        context, rate,
+    )  # fmt: skip
+    assert costs[0] < costs[1:].min()
+
+
+def test_a_prediction_goes_on_from_its_own_context() -> None:
+    context = heavy_tailed(np.random.default_rng(9), *PRIOR.initial_context().shape)
+    whole, end = PRIOR.predict(5, context, 1)
+    pieces = []
+    for steps in (2, 1, 2):
+        piece, context = PRIOR.predict(steps, context, 1)
+        pieces.append(piece)
+    np.testing.assert_array_equal(np.concatenate(pieces), whole)
+    np.testing.assert_array_equal(context, end)
+    with pytest.raises(InputError):
+        PRIOR.predict(1, context, RATES)

@@ -21,16 +21,19 @@ class Mixing:
         self.optimum = 2.0 * torch.randn(1, 6, generator=generator)
         self.calls = 0
 
-    def distortion(self, latents: Tensor) -> Tensor:
+    def pictures(self, latents: Tensor) -> Tensor:
         self.calls += 1
-        return ((latents - self.optimum) @ self.matrix).square().mean(dim=(1, 2))
+        return (latents - self.optimum) @ self.matrix
+
+    def distance(self, pictures: Tensor) -> Tensor:
+        return pictures.square().mean(dim=(1, 2))
 
     def bits(self, latents: Tensor) -> Tensor:
         return (1.0 + latents.abs()).log2().sum(dim=(1, 2))
 
     def cost(self, symbols: Tensor, trade_off: float) -> float:
         z = symbols[None]
-        return float(self.distortion(z)[0] / trade_off + self.bits(z)[0])
+        return float(self.distance(self.pictures(z))[0] / trade_off + self.bits(z)[0])
 
 
 TRADE_OFF = 0.05
@@ -58,9 +61,55 @@ def test_settlement_is_never_worse_than_the_projection() -> None:
     assert problem.cost(settled.symbols, TRADE_OFF) < problem.cost(plain.symbols, TRADE_OFF) - 0.1
 
 
-def test_no_iterations_is_the_guess_alone() -> None:
+def test_settlement_needs_no_gradient_steps() -> None:
     problem = Mixing()
-    found = LatentSearch("admm", Budget(0, 8))(problem, problem.optimum + 0.2, TRADE_OFF)
+    guess = problem.optimum + 1.4
+    found = LatentSearch("admm", Budget(0, 6))(problem, guess, TRADE_OFF)
+    assert found.iterations == 0
+    assert torch.equal(found.correction, torch.zeros_like(guess))
+    rounded = guess.round()
+    assert problem.cost(found.symbols, TRADE_OFF) < problem.cost(rounded, TRADE_OFF) - 0.1
+
+
+class Together(Mixing):
+    """Two moves that each help alone, but not together: pictures add up, distances do not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        # The first two latents move the same band, the third another one.
+        self.matrix = torch.tensor([[1.0, 0.0], [0.9, 0.0], [0.0, 1.0]])
+        self.optimum = torch.tensor([[0.5, 0.5, 0.6]])
+
+    def bits(self, latents: Tensor) -> Tensor:
+        return latents.abs().sum(dim=(1, 2))
+
+
+def test_moves_are_chosen_in_the_light_of_each_other() -> None:
+    # From zero either of the first two moves reaches what both are for; making both overshoots.
+    problem = Together()
+    found = LatentSearch("uniform", Budget(0, 3))(problem, torch.zeros(1, 3), TRADE_OFF)
+    every = torch.cartesian_prod(*[torch.arange(-2.0, 3.0)] * 3)[:, None]
+    costs = problem.distance(problem.pictures(every)) / TRADE_OFF + problem.bits(every)
+    assert problem.cost(found.symbols, TRADE_OFF) == pytest.approx(float(costs.min()))
+    assert found.symbols[0].tolist() == [1.0, 0.0, 1.0]
+
+
+def test_a_round_never_ends_dearer_than_it_began() -> None:
+    for seed in range(20):
+        problem = Mixing()
+        problem.optimum = 2.0 * torch.randn(1, 6, generator=torch.Generator().manual_seed(seed))
+        symbols = problem.optimum.round()
+        costs = [problem.cost(symbols, TRADE_OFF)]
+        for rounds in (1, 2, 3):
+            search = LatentSearch("uniform", Budget(0, 6, rounds=rounds))
+            found = search(problem, problem.optimum, TRADE_OFF)
+            costs.append(problem.cost(found.symbols, TRADE_OFF))
+        assert all(b <= a + 1e-4 for a, b in itertools.pairwise(costs)), (seed, costs)
+
+
+def test_no_budget_is_the_guess_alone() -> None:
+    problem = Mixing()
+    found = LatentSearch("admm", Budget(0))(problem, problem.optimum + 0.2, TRADE_OFF)
     assert torch.equal(found.symbols, (problem.optimum + 0.2).round())
     assert problem.calls == 0
 

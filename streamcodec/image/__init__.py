@@ -1,0 +1,1 @@
+"""Pictures: tiles with halo, joint search, region decoding."""

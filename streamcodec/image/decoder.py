@@ -1,0 +1,302 @@
+"""Image decoder: bytes in, pixels out, strip by strip.
+
+A tile's symbols decode by themselves. Pixels depend on the latents around them too, so the
+generator runs on windows with its halo: what comes out is what the whole picture at once would
+give, to rounding, and shows no seams.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from streamcodec.errors import CorruptPacketError, InputError, ModelMismatchError
+from streamcodec.image.header import parse_alpha
+from streamcodec.image.layout import ImageFile, parse_image
+from streamcodec.image.model import ImageModel, load_image_model
+from streamcodec.image.tile_coder import parse_tile
+from streamcodec.image.tiles import Box, divided
+from streamcodec.nn.image import COLOURS, STRIDE
+
+Region = tuple[int, int, int, int]
+"""Pixels ``(x0, y0, x1, y1)``, the last ones not included."""
+
+Progress = Callable[[float, float | None], None]
+"""Called with pixels done and pixels in all."""
+
+MAX_PIXELS = 1 << 28
+"""Pixels that are decoded unless a caller allows more: 268 megapixels, 0.8 GB of RGB."""
+
+WINDOW = 64
+"""Positions along the side of what the generator draws at once. Its halo makes the arithmetic 1.4
+times that of the picture; larger windows would take more memory than they save time."""
+
+MAX_CACHED = 1 << 18
+"""Latent positions whose symbols are kept for the windows to come (64 MB with 128 channels)."""
+
+
+class ImageDecoder:
+    """Decodes one picture, or parts of it.
+
+    Parameters
+    ----------
+    data
+        The bytes of an image file.
+    recover
+        Decode what is left of a damaged file; tiles that are lost come out flat.
+    model
+        Name or folder of a model, or a loaded one; the default model if omitted.
+
+    Attributes
+    ----------
+    file : ImageFile
+    lost_tiles : set of int
+        Numbers of tiles (so far decoded) that were lost or damaged.
+
+    Raises
+    ------
+    FormatError
+        It is no image file of ours, or damaged and `recover` is not set.
+    """
+
+    def __init__(
+        self,
+        data: bytes,
+        *,
+        recover: bool = False,
+        model: str | Path | ImageModel | None = None,
+    ) -> None:
+        self.file: ImageFile = parse_image(bytes(data), recover=recover)
+        self._wanted = model
+        self.recover = recover
+        self.lost_tiles: set[int] = set()
+        self._tiles: OrderedDict[int, Tensor] = OrderedDict()
+
+    @cached_property
+    def model(self) -> ImageModel:
+        """The model, loaded when it is first needed.
+
+        Raises
+        ------
+        ModelMismatchError
+            The file was made with another model.
+        ModelError
+            The model is missing or damaged.
+        """
+        model = load_image_model(self._wanted)
+        made_with = self.file.stream.identity
+        if made_with != model.identity:
+            raise ModelMismatchError(
+                f"the picture was made with model {made_with.hex()}, but the model loaded is "
+                f"{model.name} ({model.identity.hex()}); load the picture's"
+            )
+        return model
+
+    def strips(
+        self,
+        region: Region | None = None,
+        *,
+        max_pixels: int = MAX_PIXELS,
+        progress: Progress | None = None,
+    ) -> Iterator[NDArray[np.unsignedinteger]]:
+        """Decode the picture or a region of it, from the top down.
+
+        Yields
+        ------
+        ``(rows, w, planes)`` uint8 or uint16: grey or RGB, then alpha.
+
+        Raises
+        ------
+        InputError
+            The region does not lie in the picture, or holds more than ``max_pixels``.
+        FormatError
+            A tile is damaged and ``recover`` is not set.
+        """
+        pixels = self.box_of(region, max_pixels)
+        positions = pixels.reduced(STRIDE)
+        dtype = self.file.picture.dtype
+        windows = divided(positions, WINDOW)
+        begin = 0
+        done = 0
+        while begin < len(windows):
+            row = [w for w in windows[begin:] if w.y0 == windows[begin].y0]
+            begin += len(row)
+            strip = row[0].scaled(STRIDE).common(pixels)
+            rows = np.empty((strip.height, pixels.width, self.file.picture.planes), dtype)
+            for window in row:
+                part = window.scaled(STRIDE).common(pixels)
+                target = rows[:, part.x0 - pixels.x0 : part.x1 - pixels.x0]
+                self._draw(window, part, target)
+                done += part.area
+                if progress is not None:
+                    progress(done, pixels.area)
+            yield rows
+
+    def box_of(self, region: Region | None, max_pixels: int = MAX_PIXELS) -> Box:
+        """The pixels of a region, or of the whole picture.
+
+        Raises
+        ------
+        InputError
+            The region does not lie in the picture, or holds more than ``max_pixels``.
+        """
+        whole = self.file.grid.pixels
+        if region is None:
+            box = whole
+        else:
+            x0, y0, x1, y1 = region
+            box = Box(y0, y1, x0, x1)
+            if not (0 <= x0 < x1 <= whole.width and 0 <= y0 < y1 <= whole.height):
+                raise InputError(
+                    f"expected a region (x0, y0, x1, y1) inside {whole.width} x {whole.height} "
+                    f"pixels, found {region}"
+                )
+        if box.area > max_pixels:
+            raise InputError(
+                f"{box.width} x {box.height} pixels are more than the limit of {max_pixels}; "
+                "raise max_pixels if you trust the file, or decode a region"
+            )
+        return box
+
+    def _draw(self, window: Box, part: Box, target: NDArray[np.unsignedinteger]) -> None:
+        """Decode the pixels ``part`` of a window into ``target``."""
+        picture = self.file.picture
+        bounds = self.file.grid.bounds
+        around = window.grown(self.model.generator.halo, bounds)
+        latents = self._latents(around)
+        with torch.no_grad():
+            drawn = self.model.generator(latents[None])[0]
+        inside = part.within(around.scaled(STRIDE)).slices
+        drawn = drawn[(slice(None), *inside)]
+        if not picture.colour:
+            drawn = drawn.mean(dim=0, keepdim=True)
+        samples = drawn.clamp(0.0, 1.0).mul(picture.peak).round()
+        colours = COLOURS if picture.colour else 1
+        target[:, :, :colours] = samples.permute(1, 2, 0).numpy().astype(picture.dtype)
+        if picture.alpha:
+            self._draw_alpha(part, target[:, :, -1])
+
+    def _latents(self, box: Box) -> Tensor:
+        """Latents ``(h, w, dim)`` of a rectangle of positions."""
+        numbers = self.file.grid.touching(box)
+        missing = [n for n in numbers if n not in self._tiles]
+        threads = min(torch.get_num_threads(), len(missing))
+        if threads > 1:
+            with ThreadPoolExecutor(threads) as pool:
+                found = list(pool.map(self._symbols, missing))
+        else:
+            found = [self._symbols(n) for n in missing]
+        self._tiles.update(zip(missing, found, strict=True))
+        latents = torch.zeros(box.height, box.width, self.model.latent_dim)
+        for number in numbers:
+            tile = self.file.grid[number]
+            shared = tile.common(box)
+            symbols = self._tiles[number][shared.within(tile).slices].float()
+            item = self.file.tiles.get(number)
+            if item is not None and number not in self.lost_tiles:
+                latents[shared.within(box).slices] = symbols / self.model.gains[item[0].rung]
+            self._tiles.move_to_end(number)
+        self._forget(set(numbers))
+        return latents
+
+    def _forget(self, needed: set[int]) -> None:
+        """Drop the symbols that were not used for longest, but none of those just used."""
+        held = sum(t.shape[0] * t.shape[1] for t in self._tiles.values())
+        for number in list(self._tiles):
+            if held <= MAX_CACHED or number in needed:
+                return
+            dropped = self._tiles.pop(number)
+            held -= dropped.shape[0] * dropped.shape[1]
+
+    def _symbols(self, number: int) -> Tensor:
+        """Symbols of a tile, int16; zeros if it is lost."""
+        tile = self.file.grid[number]
+        try:
+            if number in self.file.tiles:
+                item, data = self.file.tiles[number]
+                symbols = parse_tile(self.model.coder, item, data, tile)
+                return torch.from_numpy(symbols.astype(np.int16))
+        except CorruptPacketError:
+            if not self.recover:
+                raise
+        self.lost_tiles.add(number)
+        return torch.zeros(tile.height, tile.width, self.model.latent_dim, dtype=torch.int16)
+
+    def _draw_alpha(self, part: Box, target: NDArray[np.unsignedinteger]) -> None:
+        """Decode alpha; where it is lost the picture is opaque."""
+        picture, grid = self.file.picture, self.file.grid
+        for number in grid.touching(part.reduced(STRIDE)):
+            tile = grid[number].scaled(STRIDE).common(grid.pixels)
+            shared = tile.common(part)
+            place = target[shared.within(part).slices]
+            try:
+                plane = parse_alpha(
+                    self.file.alpha.get(number, b""), tile.height, tile.width, picture.dtype
+                )
+                place[:] = plane[shared.within(tile).slices]
+            except CorruptPacketError:
+                if not self.recover:
+                    raise
+                self.lost_tiles.add(number)
+                place[:] = picture.peak
+
+
+def decode_image(
+    data: bytes,
+    region: Region | None = None,
+    *,
+    recover: bool = False,
+    max_pixels: int = MAX_PIXELS,
+    model: str | Path | ImageModel | None = None,
+    progress: Progress | None = None,
+) -> NDArray[np.unsignedinteger]:
+    """Decode a picture.
+
+    Parameters
+    ----------
+    data : bytes
+        What :func:`streamcodec.encode_image` made.
+    region : tuple of int, optional
+        ``(x0, y0, x1, y1)`` in pixels, the last ones not included: only the tiles that it
+        touches (or comes near) are decoded.
+    recover : bool
+        Decode what is left of a damaged file; tiles that are lost come out flat.
+    max_pixels : int
+        Pixels that may be decoded at most; a file of some bytes can announce any number.
+    model : str or Path, optional
+        Name or folder of a model; the default model if omitted.
+    progress : callable, optional
+        Called with pixels done and pixels in all.
+
+    Returns
+    -------
+    ndarray
+        ``(h, w)`` grey, ``(h, w, 2)`` grey and alpha, ``(h, w, 3)`` RGB or ``(h, w, 4)`` RGB and
+        alpha; uint8 or uint16 as it was encoded. EXIF orientation is not applied.
+
+    Raises
+    ------
+    FormatError
+        It is no image file of ours, or damaged and `recover` is not set.
+    InputError
+        The region does not lie in the picture, or it is larger than ``max_pixels``.
+    ModelError
+        The model is missing, damaged, or not the one that made the file.
+    """
+    decoder = ImageDecoder(data, recover=recover, model=model)
+    box = decoder.box_of(region, max_pixels)
+    picture = decoder.file.picture
+    pixels = np.empty((box.height, box.width, picture.planes), picture.dtype)
+    row = 0
+    for strip in decoder.strips(region, max_pixels=max_pixels, progress=progress):
+        pixels[row : row + len(strip)] = strip
+        row += len(strip)
+    return pixels[:, :, 0] if picture.planes == 1 else pixels

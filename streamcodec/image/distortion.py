@@ -1,0 +1,124 @@
+"""What the search may call close, for pictures ``(n, 3, h, w)`` with values in 0..1.
+
+As everywhere (:mod:`streamcodec.core.distortion`) another distortion changes neither bitstream
+nor decoder. All are scaled such that the trade-offs of a model trained for squared error put them
+near the rate of the rung.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from streamcodec.core.distortion import Distortion, squared_error
+from streamcodec.errors import InputError
+
+MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+"""Exponents of the scales (Wang, Simoncelli and Bovik, Asilomar 2003)."""
+
+WINDOW, SIGMA = 11, 1.5
+"""Side and standard deviation of the Gaussian window of SSIM, pixels (the same source)."""
+
+BAND = 64
+"""Means that one product of matrices gives; the window's overlap costs a sixth on top."""
+
+C1, C2 = 0.01**2, 0.03**2
+"""Stabilizing constants of SSIM for values in 0..1 (Wang et al., IEEE TIP 2004)."""
+
+STRUCTURE_WEIGHT = 0.02
+"""Squared error that a loss of 1 in MS-SSIM is worth: at 0.3 bit a pixel photographs have a
+squared error near 0.0008 and 1 - MS-SSIM near 0.04."""
+
+ERROR_SHARE = 0.15
+"""Share of the squared error that the MS-SSIM-leaning distortion keeps; without it colours and
+brightness drift, which MS-SSIM hardly sees."""
+
+
+def ms_ssim(pictures: Tensor, target: Tensor) -> Tensor:
+    """Multi-scale structural similarity ``(n,)`` of pictures to a target.
+
+    Mean over colours; pictures too small for all five scales are measured on as many as fit.
+
+    Source: Wang, Simoncelli and Bovik, *Multiscale structural similarity for image quality
+    assessment*, Asilomar 2003.
+    """
+    target = target.expand_as(pictures)
+    kernel = _window(pictures)
+    fitting = 1
+    side = min(pictures.shape[-2:])
+    while fitting < len(MS_SSIM_WEIGHTS) and side >> fitting >= WINDOW:
+        fitting += 1
+    weights = MS_SSIM_WEIGHTS[:fitting]
+    total = sum(weights)
+    result = pictures.new_ones(pictures.shape[0])
+    for scale, weight in enumerate(weights):
+        brightness, structure = _similarities(pictures, target, kernel)
+        last = scale == fitting - 1
+        value = (brightness * structure if last else structure).mean(dim=(1, 2, 3))
+        # A negative correlation has no root; it is as bad as none.
+        result = result * value.clamp_min(1e-4) ** (weight / total)
+        if not last:
+            pictures = F.avg_pool2d(pictures, 2)
+            target = F.avg_pool2d(target, 2)
+    return result
+
+
+def structural(pictures: Tensor, target: Tensor) -> Tensor:
+    """Distortion that leans to MS-SSIM, with some squared error."""
+    loss = 1.0 - ms_ssim(pictures, target)
+    return STRUCTURE_WEIGHT * loss + ERROR_SHARE * squared_error(pictures, target)
+
+
+DISTORTIONS: dict[str, Distortion] = {"mse": squared_error, "ms-ssim": structural}
+"""Distortions by the names that a caller may give."""
+
+
+def named_distortion(distortion: str | Distortion) -> Distortion:
+    """A distortion by its name; a callable is given back.
+
+    Raises
+    ------
+    InputError
+        There is none of that name.
+    """
+    if not isinstance(distortion, str):
+        return distortion
+    if distortion not in DISTORTIONS:
+        raise InputError(f"distortion must be one of {tuple(DISTORTIONS)}, not {distortion!r}")
+    return DISTORTIONS[distortion]
+
+
+def _window(like: Tensor) -> Tensor:
+    """Gaussian of unit sum ``(w,)``, no larger than the picture."""
+    size = min(WINDOW, *like.shape[-2:])
+    place = torch.arange(size, dtype=like.dtype, device=like.device) - (size - 1) / 2
+    weights = torch.exp(-place.square() / (2 * SIGMA**2))
+    return weights / weights.sum()
+
+
+def _blurred(x: Tensor, kernel: Tensor) -> Tensor:
+    """Mean under the window wherever it fits, along both axes."""
+    band = x.new_zeros(BAND + len(kernel) - 1, BAND)
+    for k, weight in enumerate(kernel):
+        band.diagonal(-k).copy_(weight.expand(BAND))
+    return _blurred_rows(_blurred_rows(x, band).mT, band).mT
+
+
+def _blurred_rows(x: Tensor, band: Tensor) -> Tensor:
+    """The same along the last axis: ``BAND`` means at a time by one product of matrices.
+
+    On a CPU that takes a twentieth of the time of a convolution with one channel.
+    """
+    length = x.shape[-1] - (len(band) - BAND)
+    x = F.pad(x, (0, -length % BAND))
+    return (x.unfold(-1, len(band), BAND) @ band).flatten(-2)[..., :length]
+
+
+def _similarities(a: Tensor, b: Tensor, kernel: Tensor) -> tuple[Tensor, Tensor]:
+    """Similarity of brightness, and of contrast and structure, ``(n, colours, h, w)`` each."""
+    mean_a, mean_b = _blurred(a, kernel), _blurred(b, kernel)
+    variance = _blurred(a.square() + b.square(), kernel) - mean_a.square() - mean_b.square()
+    covariance = _blurred(a * b, kernel) - mean_a * mean_b
+    brightness = (2 * mean_a * mean_b + C1) / (mean_a.square() + mean_b.square() + C1)
+    return brightness, (2 * covariance + C2) / (variance + C2)

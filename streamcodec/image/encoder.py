@@ -1,0 +1,281 @@
+"""Image encoder: pixels in, the bytes of an image file out, window by window."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from streamcodec.core.container import ContainerWriter
+from streamcodec.core.container_layout import FOOTER_BYTES, pack_varint
+from streamcodec.core.packet import KIND_IMAGE, StreamHeader
+from streamcodec.image.decoder import Progress
+from streamcodec.image.distortion import named_distortion
+from streamcodec.image.header import pack_alpha, pack_profile
+from streamcodec.image.items import Item, ItemType, pack_item
+from streamcodec.image.model import ImageModel, load_image_model
+from streamcodec.image.picture import Picture
+from streamcodec.image.rate import (
+    NEARLY,
+    USUAL_SLOPE,
+    PriceControl,
+    Setting,
+    setting_of_bits,
+    setting_of_quality,
+    slope_for,
+)
+from streamcodec.image.search import (
+    MARGIN,
+    SEEN,
+    Surroundings,
+    Window,
+    WindowProblem,
+    as_target,
+    guess_latents,
+    search_window,
+    windows_of,
+)
+from streamcodec.image.settings import BUDGETS, DEFAULT_QUALITY, EncoderSettings
+from streamcodec.image.tile_coder import pack_numbered, pack_tile
+from streamcodec.image.tiles import Box, TileGrid
+from streamcodec.nn.image import STRIDE
+
+SEEK_BYTES = 4
+"""What the seek point of the first item takes at most."""
+
+LANDINGS = 4
+"""Times that putting a window on the lattice is repeated if its bytes are too many or too few."""
+
+CLOSE = 0.994
+"""Part of its bytes that a window has to use."""
+
+
+class PictureEncoder:
+    """Encodes one picture; :meth:`pieces` gives the file as it comes to be.
+
+    Raises
+    ------
+    ModelError
+        The model is missing or damaged.
+    """
+
+    def __init__(
+        self,
+        picture: Picture,
+        settings: EncoderSettings,
+        *,
+        model: str | Path | ImageModel | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        self.picture = picture
+        self.settings = settings
+        self.model = load_image_model(model)
+        self.grid = TileGrid(picture.header.height, picture.header.width, settings.tile // STRIDE)
+        self._windows = windows_of(self.grid)
+        self._budget = BUDGETS[settings.complexity]
+        self._distortion = named_distortion(settings.distortion)
+        self._progress = progress
+        self._done = 0.0
+        self._found: dict[int, Tensor] = {}
+        self._setting = Setting(0)
+        self._share: list[float] = []
+        self._bits_left = 0.0
+
+    def pieces(self) -> Iterator[bytes]:
+        """Encode; the pieces one after the other are the file."""
+        header = StreamHeader(
+            identity=self.model.identity,
+            steps_per_packet=self.settings.tile // STRIDE,
+            refresh=1,
+            kind=KIND_IMAGE,
+        )
+        writer = ContainerWriter(header)
+        head = writer.begin() + _record(
+            writer, Item(ItemType.PICTURE, self.picture.header.to_bytes())
+        )
+        self._plan(len(head))
+        yield head
+        if self.picture.icc_profile:
+            profile = pack_profile(self.picture.icc_profile)
+            yield _record(writer, Item(ItemType.ICC_PROFILE, profile))
+        if self.picture.exif:
+            yield _record(writer, Item(ItemType.EXIF, pack_profile(self.picture.exif)))
+        for number, window in enumerate(self._windows):
+            for tile, item in self._encode(number, window):
+                yield _record(writer, item)
+                if self.picture.header.alpha:
+                    body = pack_alpha(self._alpha(tile))
+                    yield _record(writer, pack_numbered(ItemType.ALPHA, tile, body))
+        yield writer.finish(self.picture.header.pixels)
+
+    def _plan(self, head_bytes: int) -> None:
+        """Choose the rung, and what each window may cost."""
+        settings, model = self.settings, self.model
+        if settings.bpp is None:
+            quality = DEFAULT_QUALITY if settings.quality is None else settings.quality
+            self._setting = setting_of_quality(quality, model.trade_offs)
+            return
+        pixels = self.picture.header.pixels
+        count = len(pack_varint(len(self.grid) + 1))
+        # Behind the records come the end mark, three numbers, a first seek point and the footer.
+        end = 1 + len(pack_varint(pixels)) + 2 * count + SEEK_BYTES + FOOTER_BYTES
+        self._bits_left = settings.bpp * pixels - 8 * (head_bytes + end)
+        estimates = np.array([self._estimates(w) for w in self._windows])
+        self._setting = setting_of_bits(
+            self._bits_left, estimates.sum(axis=0).tolist(), self._budget.iterations > 0
+        )
+        # What E alone spends, at equal gains, goes where an equal price would let it go.
+        self._share = np.maximum(estimates[:, self._setting.rung], 1.0).tolist()
+
+    @torch.no_grad()
+    def _estimates(self, window: Window) -> list[float]:
+        """Bits of E alone for a window, at each rung."""
+        guess = self._guess(window.box)
+        bits = []
+        for rung, gain in enumerate(self.model.gains):
+            rate = torch.tensor([rung])
+            total = 0.0
+            for tile in window.tiles:
+                z = (guess[self.grid[tile].within(window.box).slices] * gain).round()[None]
+                total += float(self.model.search_prior.tile_bits(z, z, rate).sum())
+            bits.append(total)
+        return bits
+
+    def _encode(self, number: int, window: Window) -> Iterator[tuple[int, Item]]:
+        """Search a window; give its tiles."""
+        place = self._surroundings(window)
+        allowed: float | None = None
+        if self._share:
+            part = self._share[number] / sum(self._share[number:])
+            allowed = max(0.0, self._bits_left * part)
+        control = PriceControl(self._setting.price, allowed)
+        problem = WindowProblem(
+            self.model,
+            self._setting.rung,
+            place,
+            self._distortion,
+            control,
+            colour=self.picture.header.colour,
+            tick=lambda: self._tell(window.box.area / max(1, self._budget.iterations)),
+        )
+        latents = search_window(
+            problem,
+            place.guess,
+            self.model.trade_offs[self._setting.rung],
+            self.settings.quantizer,
+            self._budget,
+        )
+        # The next window begins with the price that this one came to.
+        self._setting = Setting(self._setting.rung, control.price)
+        symbols, items = self._land(problem, place, latents, allowed)
+        self._bits_left -= 8 * _wire_bytes(items)
+        for tile, box in zip(window.tiles, place.tiles, strict=True):
+            self._found[tile] = symbols[box.slices]
+        self._forget(window)
+        if self._budget.iterations == 0:
+            self._tell(window.box.area)
+        yield from zip(window.tiles, items, strict=True)
+
+    def _land(
+        self, problem: WindowProblem, place: Surroundings, latents: Tensor, allowed: float | None
+    ) -> tuple[Tensor, list[Item]]:
+        """Put a window on the lattice, within its bits; those that the file really grows by."""
+        if allowed is None:
+            # E's guess alone is rounded as it is: the baseline of what a search is worth.
+            slope = USUAL_SLOPE if self._budget.iterations else 0.0
+            symbols, _ = problem.settled_bits(latents, slope)
+            return symbols, self._items(symbols, place)
+        aim = allowed * NEARLY
+        best: tuple[float, Tensor, list[Item]] | None = None
+        for _ in range(LANDINGS):
+            slope = slope_for(aim, lambda s: problem.settled_bits(latents, s)[1])
+            symbols, expected = problem.settled_bits(latents, slope)
+            items = self._items(symbols, place)
+            spent = 8 * _wire_bytes(items)
+            # Within the bits and most of them, or else the fewest.
+            merit = spent if spent <= allowed else -spent
+            if best is None or merit > best[0]:
+                best = merit, symbols, items
+            if CLOSE * allowed <= spent <= allowed or (slope == 0.0 and spent <= allowed):
+                break
+            aim = min(aim, expected) if spent > allowed else max(aim, expected)
+            aim *= NEARLY * allowed / spent
+        return best[1:] if best else (symbols, items)
+
+    def _items(self, symbols: Tensor, place: Surroundings) -> list[Item]:
+        """The items of a window's tiles."""
+        integers, rung = symbols.to(torch.int32).numpy(), self._setting.rung
+        return [
+            pack_tile(number, self.model.coder.rate(integers[box.slices], rung), rung)
+            for number, box in zip(place.window.tiles, place.tiles, strict=True)
+        ]
+
+    def _surroundings(self, window: Window) -> Surroundings:
+        """Gather what the search of a window needs."""
+        grid, gain = self.grid, self.model.gains[self._setting.rung]
+        around = window.box.grown(MARGIN, grid.bounds)
+        inner = window.box.within(around)
+        latents = self._guess(around) * gain
+        guess = latents[inner.slices].clone()
+        fixed = latents.round()
+        for tile in grid.touching(around):
+            if tile in self._found:
+                shared = grid[tile].common(around)
+                found = self._found[tile][shared.within(grid[tile]).slices]
+                fixed[shared.within(around).slices] = found
+        fixed[inner.slices] = 0.0
+        seen = window.box.grown(SEEN, grid.bounds).scaled(STRIDE).common(grid.pixels)
+        return Surroundings(
+            window=window,
+            tiles=[grid[t].within(window.box) for t in window.tiles],
+            inner=inner,
+            guess=guess,
+            fixed=fixed / gain,
+            seen=seen.within(around.scaled(STRIDE)),
+            target=self._target(seen),
+        )
+
+    def _guess(self, box: Box) -> Tensor:
+        """E's latents ``(h, w, dim)`` of a rectangle of positions."""
+        outer = box.grown(self.model.encoder.halo, self.grid.bounds)
+        pixels = self._target(outer.scaled(STRIDE).common(self.grid.pixels))
+        return guess_latents(self.model, pixels, outer, box)
+
+    def _target(self, pixels: Box) -> Tensor:
+        header = self.picture.header
+        return as_target(self.picture.read(pixels), header.peak, header.colour)
+
+    def _alpha(self, tile: int) -> NDArray[np.unsignedinteger]:
+        pixels = self.grid[tile].scaled(STRIDE).common(self.grid.pixels)
+        return self.picture.read(pixels)[:, :, -1]
+
+    def _forget(self, window: Window) -> None:
+        """Keep the symbols of tiles that windows to come may have in their margin."""
+        row = window.tiles[0] // self.grid.columns
+        for tile in [t for t in self._found if t // self.grid.columns < row - 1]:
+            del self._found[tile]
+
+    def _tell(self, positions: float) -> None:
+        if self._progress is not None:
+            self._done += positions
+            total = self.picture.header.pixels
+            part = min(1.0, self._done / self.grid.bounds.area)
+            self._progress(part * total, total)
+
+
+def _wire_bytes(items: list[Item]) -> int:
+    """What items add to a file."""
+    total = 0
+    for item in items:
+        size = sum(len(p) + len(pack_varint(len(p))) for p in pack_item(item))
+        # Its seek point tells one packet more and so many bytes more than the one before.
+        total += size + 1 + len(pack_varint(size))
+    return total
+
+
+def _record(writer: ContainerWriter, item: Item) -> bytes:
+    return b"".join(writer.add(bytes(packet)) for packet in pack_item(item))

@@ -1,0 +1,170 @@
+"""Items: what the records of an image file hold, one after the other.
+
+An item is longer than a packet may be, so it travels in one or more: the first has the refresh
+bit, those that continue it do not, and they are numbered from 0. Every item is decodable by
+itself, carries a check of its own beside that of each packet, and says what it is; so whatever a
+damaged file still holds can be used. The bitstream document defines the layout.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+
+from streamcodec.core.packet import MAX_PAYLOAD, SEQUENCE_MODULUS, Packet, parse_packet
+from streamcodec.errors import CorruptPacketError, FormatError, InputError
+
+CHECK_BYTES = 2
+ITEM_PREFIX = 1 + CHECK_BYTES
+"""Type and check."""
+
+MAX_PACKETS = 1024
+"""Packets of the longest item: 64 MiB, above what the dearest tile can take."""
+
+
+class ItemType(IntEnum):
+    """What an item is."""
+
+    PICTURE = 1
+    """Size and kind of the picture; the first item."""
+    TILE = 2
+    """Symbols of a tile, all channels."""
+    MASKED_TILE = 3
+    """Symbols of a tile, preceded by a mask of the channels that are used."""
+    ALPHA = 4
+    """Alpha of a tile."""
+    ICC_PROFILE = 5
+    EXIF = 6
+
+
+@dataclass(frozen=True)
+class Item:
+    """One item.
+
+    Attributes
+    ----------
+    type : ItemType
+    body : bytes
+    rung : int
+        Rung of the rate ladder of a tile, 0 for all others.
+    """
+
+    type: ItemType
+    body: bytes
+    rung: int = 0
+
+
+def _check(data: bytes) -> bytes:
+    """The low half of CRC-32."""
+    return zlib.crc32(data).to_bytes(4, "big")[-CHECK_BYTES:]
+
+
+def pack_item(item: Item) -> list[Packet]:
+    """The packets that an item travels in.
+
+    Raises
+    ------
+    InputError
+        The item is longer than any may be.
+    """
+    head = bytes([item.type])
+    content = head + _check(head + item.body) + item.body
+    if len(content) > MAX_PACKETS * MAX_PAYLOAD:
+        raise InputError(
+            f"expected at most {MAX_PACKETS * MAX_PAYLOAD} bytes of {item.type.name}, found "
+            f"{len(content)}"
+        )
+    return [
+        Packet.build(
+            content[begin : begin + MAX_PAYLOAD],
+            rate=item.rung,
+            refresh=begin == 0,
+            sequence=begin // MAX_PAYLOAD,
+        )
+        for begin in range(0, len(content), MAX_PAYLOAD)
+    ]
+
+
+def parse_item(content: bytes, rung: int) -> Item:
+    """Read an item from the payloads of its packets.
+
+    Raises
+    ------
+    CorruptPacketError
+        Its check does not match, or it is of no known type.
+    """
+    head, check, body = content[:1], content[1:ITEM_PREFIX], content[ITEM_PREFIX:]
+    if len(content) < ITEM_PREFIX or _check(head + body) != check:
+        raise CorruptPacketError("an item of the file does not match its check; it is damaged")
+    try:
+        return Item(ItemType(head[0]), body, rung)
+    except ValueError as error:
+        raise CorruptPacketError(f"an item is of type {head[0]}, which there is not") from error
+
+
+def read_items(records: Iterable[bytes | None], *, recover: bool = False) -> Iterator[Item]:
+    """Put packets together to items.
+
+    Parameters
+    ----------
+    records
+        Packets; None where some are lost.
+    recover
+        Leave out items that are damaged instead of raising.
+
+    Raises
+    ------
+    FormatError
+        A packet or item is damaged, or out of place.
+    """
+    parts: list[bytes] = []
+    rung = 0
+    for record in records:
+        packet = _packet(record, recover)
+        if parts and (packet is None or packet.refresh):
+            yield from _finished(parts, rung, recover)
+        if packet is None:
+            parts = []
+        elif packet.refresh and packet.sequence == 0:
+            parts, rung = [packet.payload], packet.rate
+        elif _continues(packet, parts, rung):
+            parts.append(packet.payload)
+        elif recover:
+            # What came before it may be whole all the same.
+            yield from _finished(parts, rung, recover)
+            parts = []
+        else:
+            raise CorruptPacketError("a packet continues no item; the file is damaged")
+    if parts:
+        yield from _finished(parts, rung, recover)
+
+
+def _continues(packet: Packet, parts: list[bytes], rung: int) -> bool:
+    return (
+        0 < len(parts) < MAX_PACKETS
+        and not packet.refresh
+        and packet.rate == rung
+        and packet.sequence == len(parts) % SEQUENCE_MODULUS
+        and len(parts[-1]) == MAX_PAYLOAD
+    )
+
+
+def _packet(record: bytes | None, recover: bool) -> Packet | None:
+    if record is None:
+        return None
+    try:
+        return parse_packet(record)
+    except FormatError:
+        if recover:
+            return None
+        raise
+
+
+def _finished(parts: list[bytes], rung: int, recover: bool) -> Iterator[Item]:
+    try:
+        yield parse_item(b"".join(parts), rung)
+    except CorruptPacketError:
+        if not recover:
+            raise

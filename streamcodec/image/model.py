@@ -1,0 +1,157 @@
+"""The image model: its files, its identity and its networks ready to run.
+
+A model is a folder of two safetensors files (see :mod:`streamcodec.core.model_file`):
+
+* ``decoder.safetensors``: generator, gains of the rate ladder, integer prior.
+* ``encoder.safetensors``: encoder, the prior in floating point for the search.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from streamcodec.core.grid import GridCoder
+from streamcodec.core.model_file import (
+    fill,
+    find_model_folder,
+    for_search,
+    identity_of,
+    read_integer_prior,
+    read_weights,
+)
+from streamcodec.core.packet import RATES
+from streamcodec.errors import ModelError
+from streamcodec.nn.image import ImageEncoder, ImageGenerator
+from streamcodec.nn.spatial_prior import NEIGHBOURS, SpatialPrior
+
+DEFAULT_MODEL = "image-1"
+"""Folder of the default weights inside the package of trained models."""
+
+KIND = "image"
+"""What the configuration calls a model for pictures."""
+
+_PARTS = ("decoder", "encoder")
+
+
+@dataclass(frozen=True)
+class ImageModel:
+    """Networks and tables of one trained image codec, on the CPU, in float32.
+
+    ``search_generator`` is the generator once more, in the precision in which the search is
+    fastest. What it finds is only a choice of symbols; both sides run ``generator`` on them.
+
+    Attributes
+    ----------
+    identity : bytes
+        First 8 bytes of the SHA-256 of ``decoder.safetensors``' tensors.
+    rates : tuple of float
+        Nominal bits a pixel of the rungs, ascending.
+    gains : Tensor
+        ``(rungs, latent_dim)``; latents times gains are in lattice units.
+    trade_offs : tuple of float
+        Mean squared error (pixels in 0..1) worth one bit a pixel at each rung, as trained.
+    """
+
+    name: str
+    identity: bytes
+    rates: tuple[float, ...]
+    gains: Tensor
+    trade_offs: tuple[float, ...]
+    encoder: ImageEncoder
+    generator: ImageGenerator
+    search_generator: ImageGenerator
+    search_prior: SpatialPrior
+    coder: GridCoder
+
+    @property
+    def search_dtype(self) -> torch.dtype:
+        """What the search computes in: bfloat16 where the processor multiplies it natively."""
+        return next(self.search_generator.parameters()).dtype
+
+    @property
+    def latent_dim(self) -> int:
+        """Symbols at a latent position."""
+        return int(self.gains.shape[1])
+
+
+def model_folder(name: str | Path | None = None) -> Path:
+    """The folder of a model.
+
+    ``None`` is the default model; a bare name is looked up in the installed package of trained
+    models; anything else is a path.
+
+    Raises
+    ------
+    ModelNotFoundError
+        If there is no such folder or a file is missing from it.
+    """
+    return find_model_folder(DEFAULT_MODEL if name is None else name, _PARTS, "an image model")
+
+
+def load_image_model(name: str | Path | ImageModel | None = None) -> ImageModel:
+    """Load a model; the same folder is loaded once a process. A loaded model is given back.
+
+    Raises
+    ------
+    ModelNotFoundError
+        If the model is not there.
+    ModelError
+        If its files are damaged or do not fit each other.
+    """
+    if isinstance(name, ImageModel):
+        return name
+    return _load(model_folder(name).resolve())
+
+
+@lru_cache(maxsize=4)
+def _load(folder: Path) -> ImageModel:
+    config, tensors = read_weights(folder / "decoder.safetensors")
+    _, encoder_tensors = read_weights(folder / "encoder.safetensors")
+    if config.get("kind") != KIND:
+        raise ModelError(f"{folder} holds no image model; give the folder of one")
+    try:
+        widths = {k: int(config[k]) for k in ("latent_dim", "patch_channels", "channels")}
+        encoder = ImageEncoder(
+            **widths,
+            patch_blocks=int(config["encoder_patch_blocks"]),
+            blocks=int(config["encoder_blocks"]),
+        )
+        fill(encoder, encoder_tensors, "encoder.")
+        generator = ImageGenerator(
+            **widths,
+            patch_blocks=int(config["generator_patch_blocks"]),
+            blocks=int(config["generator_blocks"]),
+        )
+        fill(generator, tensors, "generator.")
+        search_prior = SpatialPrior(
+            widths["latent_dim"],
+            int(config["prior_hidden"]),
+            tuple(float(s) for s in config["rate_scales"]),
+        )
+        fill(search_prior, encoder_tensors, "prior.")
+        search_prior.bake_masks()
+        coder = GridCoder(read_integer_prior(config, tensors), NEIGHBOURS)
+        gains = tensors["gains"].float()
+        rates = tuple(float(r) for r in config["rates"])
+        trade_offs = tuple(float(t) for t in config["trade_offs"])
+        name = str(config["name"])
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise ModelError(f"the model in {folder} is damaged: {error}") from error
+    rungs = len(rates)
+    if not (
+        1 <= rungs <= RATES
+        and gains.shape == (rungs, widths["latent_dim"])
+        and len(trade_offs) == rungs == coder.prior.rates
+        and bool((gains.isfinite() & (gains > 0)).all())
+        and min(trade_offs) > 0
+    ):
+        raise ModelError(f"the model in {folder} is damaged: gains, rates and trade-offs differ")
+    return ImageModel(
+        name, identity_of(config, tensors), rates, gains, trade_offs, encoder, generator,
+        for_search(generator), search_prior, coder,
+    )  # fmt: skip

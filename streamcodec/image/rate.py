@@ -1,0 +1,164 @@
+"""Rate of a picture: which rung, what a bit is worth, and landing on a number of bits."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from streamcodec.errors import InputError
+from streamcodec.nn.prior import logistic_bits
+
+LOWEST_BPP, HIGHEST_BPP = 0.01, 16.0
+"""Rates that may be asked for, bits a pixel; the ladder's own rungs lie inside."""
+
+SEARCH_SAVES = 0.9
+"""What the search leaves of the bits of E alone at equal trade-off; a first guess, the control
+finds the rest."""
+
+PRICE_SLOPE = 1.5
+"""Change of the logarithm of the price for one of the bits: about what neighbouring rungs show."""
+
+CONTROL_GAIN = 0.6
+"""Part of a deviation that one look of the control corrects; the search follows with delay."""
+
+MAX_PRICE = 64.0
+"""The price stays within 1/64 .. 64 of the rung's own: further away another rung is right."""
+
+USUAL_SLOPE = 0.06
+"""Squared lattice units that a bit is worth when a latent is put on the lattice. Half of what a
+uniform quantizer trades at high rate, 2 ln 2 / 12, which leaves room on both sides."""
+
+STEEPEST_SLOPE = 64.0
+"""Slope at which next to nothing is left of a picture."""
+
+BISECTIONS = 10
+"""Halvings of the slope's logarithm: the rate is met to far below a percent."""
+
+NEARLY = 0.997
+"""Part of the bits that a landing aims at, so that it need not be repeated."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Where on the ladder a picture is coded.
+
+    Attributes
+    ----------
+    rung : int
+    price : float
+        Factor on the rung's trade-off: above 1 bits are dearer.
+    """
+
+    rung: int
+    price: float = 1.0
+
+
+def setting_of_quality(quality: float, trade_offs: Sequence[float]) -> Setting:
+    """Place on the ladder of a quality 0..100, interpolated between rungs.
+
+    Raises
+    ------
+    InputError
+        The quality is out of range.
+    """
+    if not 0 <= quality <= 100:
+        raise InputError(f"quality must be 0 to 100, not {quality!r}")
+    place = quality / 100 * (len(trade_offs) - 1)
+    rung = round(place)
+    low = min(int(place), len(trade_offs) - 2) if len(trade_offs) > 1 else 0
+    high = min(low + 1, len(trade_offs) - 1)
+    ratio = math.log(trade_offs[high] / trade_offs[low])
+    wanted = trade_offs[low] * math.exp((place - low) * ratio)
+    return Setting(rung, wanted / trade_offs[rung])
+
+
+def setting_of_bits(bits: float, estimates: Sequence[float], searched: bool) -> Setting:
+    """Place on the ladder that makes a picture about ``bits`` long.
+
+    Parameters
+    ----------
+    estimates
+        Bits of E alone at each rung, ascending.
+    searched
+        Whether a search follows. Without one the next rung above is taken, as putting latents on
+        the lattice can only spare bits.
+    """
+    if not searched:
+        enough = [r for r, estimate in enumerate(estimates) if estimate >= bits]
+        return Setting(enough[0] if enough else len(estimates) - 1)
+    likely = [max(1.0, SEARCH_SAVES * e) for e in estimates]
+    rung = min(range(len(likely)), key=lambda r: abs(math.log(likely[r] / max(bits, 1.0))))
+    price = (likely[rung] / max(bits, 1.0)) ** PRICE_SLOPE
+    return Setting(rung, min(max(price, 1 / MAX_PRICE), MAX_PRICE))
+
+
+class PriceControl:
+    """Moves the price while a search runs, so that it ends near a number of bits.
+
+    Parameters
+    ----------
+    price : float
+        Where to start.
+    bits : float, optional
+        What to aim at; the price stays as it is if omitted.
+    """
+
+    def __init__(self, price: float, bits: float | None = None) -> None:
+        self.price = price
+        self._bits = bits
+
+    @property
+    def active(self) -> bool:
+        """Whether it wants to hear anything."""
+        return self._bits is not None
+
+    def heard(self, bits: float) -> None:
+        """Take notice of the bits that the search is at."""
+        if self._bits is None:
+            return
+        deviation = math.log(max(bits, 1.0) / max(self._bits, 1.0))
+        price = self.price * math.exp(CONTROL_GAIN * PRICE_SLOPE * deviation)
+        self.price = min(max(price, 1 / MAX_PRICE), MAX_PRICE)
+
+
+def settle(latents: Tensor, location: Tensor, log_scale: Tensor, slope: float) -> Tensor:
+    """Put latents on the lattice, minding what each symbol costs.
+
+    Each goes to that of the three nearest integers and the likeliest one which makes squared
+    distance plus ``slope`` times bits least.
+
+    Parameters
+    ----------
+    latents
+        In lattice units, any shape.
+    location, log_scale
+        Of the distributions of its symbols, same shape.
+    """
+    nearest = latents.round()
+    best, least = nearest, torch.full_like(latents, math.inf)
+    for symbols in (nearest, nearest - 1.0, nearest + 1.0, location.round()):
+        cost = (latents - symbols).square() + slope * logistic_bits(symbols - location, log_scale)
+        best = torch.where(cost < least, symbols, best)
+        least = torch.minimum(cost, least)
+    return best
+
+
+def slope_for(bits: float, bits_at: Callable[[float], float]) -> float:
+    """The slope at which ``bits_at(slope)``, which falls, comes to ``bits`` from below.
+
+    0 if even that is short of it; ``STEEPEST_SLOPE`` if nothing brings it down.
+    """
+    if bits_at(0.0) <= bits:
+        return 0.0
+    low, high = math.log(USUAL_SLOPE / 256), math.log(STEEPEST_SLOPE)
+    for _ in range(BISECTIONS):
+        middle = (low + high) / 2
+        if bits_at(math.exp(middle)) > bits:
+            low = middle
+        else:
+            high = middle
+    return math.exp(high)
