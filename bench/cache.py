@@ -10,9 +10,20 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from bench.metrics import Values
-from bench.peers import Codec
+
+
+class Cached(Protocol):
+    """What the cache asks of a codec, of sound or of pictures."""
+
+    name: str
+    cacheable: bool
+
+    @property
+    def version(self) -> str:
+        """Changes whenever a result may change."""
 
 
 @dataclass
@@ -52,7 +63,7 @@ class ResultCache:
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
 
-    def load(self, codec: Codec) -> dict[str, Record]:
+    def load(self, codec: Cached) -> dict[str, Record]:
         """Records of a codec by clip identity; lines that cannot be read are passed over."""
         path = self._path(codec)
         if path is None or not path.exists():
@@ -68,7 +79,7 @@ class ResultCache:
             records[record.clip] = record
         return records
 
-    def append(self, codec: Codec, record: Record) -> None:
+    def append(self, codec: Cached, record: Record) -> None:
         """Add what was measured now."""
         path = self._path(codec)
         if path is None:
@@ -77,7 +88,7 @@ class ResultCache:
         with path.open("a", encoding="utf-8") as lines:
             lines.write(f"\n{json.dumps(asdict(record))}")
 
-    def _path(self, codec: Codec) -> Path | None:
+    def _path(self, codec: Cached) -> Path | None:
         if self.folder is None or not codec.cacheable:
             return None
         digest = hashlib.sha256(codec.version.encode()).hexdigest()[:8]

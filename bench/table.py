@@ -110,17 +110,19 @@ def estimate(numerators: ArrayLike, denominators: ArrayLike, scale: float = 1.0)
     return Estimate(float(scale * top.sum() / bottom.sum()), float(low), float(high), len(top))
 
 
-def summarise(results: Sequence[ClipResult]) -> list[Row]:
-    """One row a codec, by rising rate; columns that nothing was measured for are left out."""
+def summarise(
+    results: Sequence[ClipResult], columns: Sequence[Column] = COLUMNS, order: str = "kbps"
+) -> list[Row]:
+    """One row a codec, by rising ``order``; columns that nothing was measured for are left out."""
     names = dict.fromkeys(result.codec for result in results)
-    rows = [_row(name, [r for r in results if r.codec == name]) for name in names]
-    return sorted(rows, key=lambda row: row.estimates["kbps"].value if row.estimates else math.inf)
+    rows = [_row(name, [r for r in results if r.codec == name], columns) for name in names]
+    return sorted(rows, key=lambda row: row.estimates[order].value if row.estimates else math.inf)
 
 
-def _row(name: str, results: list[ClipResult]) -> Row:
+def _row(name: str, results: list[ClipResult], columns: Sequence[Column]) -> Row:
     done = [result for result in results if not result.failed]
     estimates = {}
-    for column in COLUMNS:
+    for column in columns:
         tops = np.array([_value(result, column.numerator) for result in done])
         bottoms = np.array([_value(result, column.denominator) for result in done])
         scored = np.isfinite(tops)
@@ -137,7 +139,12 @@ def _value(result: ClipResult, key: str) -> float:
     return result.values.get(key, math.nan)
 
 
-def render(rows: Sequence[Row], markdown: bool = False, intervals: bool = True) -> str:
+def render(
+    rows: Sequence[Row],
+    markdown: bool = False,
+    intervals: bool = True,
+    columns: Sequence[Column] = COLUMNS,
+) -> str:
     """The table as text.
 
     Parameters
@@ -148,8 +155,10 @@ def render(rows: Sequence[Row], markdown: bool = False, intervals: bool = True) 
         With bars, for a document; otherwise columns are set apart by spaces.
     intervals : bool
         Append half the 95 % interval to each figure.
+    columns : sequence of Column
+        Those that may be shown.
     """
-    columns = [c for c in COLUMNS if any(c.key in row.estimates for row in rows)]
+    columns = [c for c in columns if any(c.key in row.estimates for row in rows)]
     lines = [["codec", *(column.header for column in columns)]]
     for row in rows:
         cells = [_cell(row.estimates.get(c.key), c, intervals) for c in columns]

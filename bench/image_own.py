@@ -1,0 +1,113 @@
+"""Our own image codec on the bench, through its public API."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.image_codec import Chronometer, ImageCodec
+from bench.image_rate import Encoded, Rule, budget_bytes, fit_ratio
+from bench.own_codec import OWN
+from bench.pictures import Picture, Pixels
+
+DEFAULT_DISTORTION = "mse"
+
+TOLERANCE = 0.01
+"""A file within 1 % of the rate is taken as it is."""
+
+ATTEMPTS = 4
+"""Encodings at most to reach the rate: each may take seconds."""
+
+PROBE = np.full((32, 32, 3), 128, np.uint8)
+"""Encoded once to learn whether there is a model."""
+
+
+class StreamcodecImage(ImageCodec):
+    """Our image codec with one choice of options.
+
+    Parameters
+    ----------
+    complexity : int
+        Of the search; 0 is the encoder network alone.
+    quantizer : {"admm", "uniform"}
+        How the search reaches integers.
+    distortion : {"mse", "ms-ssim"}
+        What the search calls close.
+    model : str, optional
+        Folder or name of the weights; the packaged ones by default.
+    """
+
+    def __init__(
+        self,
+        complexity: int,
+        quantizer: str,
+        model: str | None = None,
+        distortion: str = DEFAULT_DISTORTION,
+    ) -> None:
+        self.options: dict[str, Any] = {"complexity": complexity, "quantizer": quantizer}
+        if distortion != DEFAULT_DISTORTION:
+            self.options["distortion"] = distortion
+        # The short name when there is only one model; a folder goes by its last part.
+        label = f":{Path(model).name}" if model else ""
+        self.model = model
+        aim = f":{distortion}" if distortion != DEFAULT_DISTORTION else ""
+        self.name = f"{OWN}{label}:{quantizer}:c{complexity}{aim}"
+
+    def available(self) -> str | None:
+        """Whether the API is there and finds its model."""
+        library = importlib.import_module(OWN)
+        if not (hasattr(library, "encode_image") and hasattr(library, "decode_image")):
+            return f"this {OWN} has no encode_image and decode_image"
+        try:
+            self.decode(self._encode(PROBE, 1.0))
+        except library.errors.StreamcodecError as error:
+            return str(error)
+        return None
+
+    @property
+    def version(self) -> str:
+        """Digest of the library's code and of the weights: results live until one changes."""
+        return f"{OWN} {_digest(self.model)} {sorted(self.options.items())}"
+
+    def encode_at_rate(self, picture: Picture, bpp: float, rule: Rule) -> Encoded:
+        """Ask for the rate and correct by what came out; the last encoding's time counts."""
+
+        def encode(asked: float) -> Encoded:
+            with Chronometer() as clock:
+                data = self._encode(picture.pixels, asked)
+            return Encoded(data, asked, clock.cpu_seconds, clock.wall_seconds)
+
+        budget = budget_bytes(bpp, picture.area)
+        return fit_ratio(encode, bpp, budget, rule, TOLERANCE, ATTEMPTS)
+
+    def decode(self, data: bytes) -> Pixels:
+        """Through ``decode_image``."""
+        library = importlib.import_module(OWN)
+        return np.asarray(library.decode_image(data, **self._model_option()), np.uint8)
+
+    def _encode(self, pixels: Pixels, bpp: float) -> bytes:
+        library = importlib.import_module(OWN)
+        return bytes(library.encode_image(pixels, bpp=bpp, **self.options, **self._model_option()))
+
+    def _model_option(self) -> dict[str, str]:
+        return {} if self.model is None else {"model": self.model}
+
+
+def _digest(model: str | None) -> str:
+    """Of the library's source, and of the weights in ``model`` or those that come with it."""
+    folders = [(Path(importlib.import_module(OWN).__file__ or "").parent, "*.py")]
+    weights = Path(model) if model else None
+    if weights is None or not weights.is_dir():
+        models = importlib.import_module("streamcodec_models")
+        weights = Path(models.__file__ or "").parent / "weights" / (model or "")
+    folders.append((weights, "*.safetensors"))
+    digest = hashlib.sha256()
+    for folder, pattern in folders:
+        for path in sorted(folder.rglob(pattern)):
+            digest.update(path.relative_to(folder).as_posix().encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
