@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from streamcodec_models.phone_labels import feed, words_of
 
 from bench.clips import Clip
 from bench.metrics import LISTENING_LEVEL_DB, Metric, Values
@@ -70,17 +71,13 @@ class PhoneErrors(Metric):
 
     def recognise(self, pcm: bytes) -> list[str]:
         """Phones heard in 16-bit samples, without pauses and noises."""
-        # Without this the front end carries noise estimates over from the clip before.
-        self._decoder.reinit_feat()
-        self._decoder.start_utt()
-        self._decoder.process_raw(pcm, no_search=False, full_utt=True)
-        self._decoder.end_utt()
+        feed(self._decoder, pcm)
         heard = (segment.word for segment in self._decoder.seg())
         return [phone for phone in heard if phone not in PAUSES and not phone.startswith("+")]
 
     def reference(self, transcript: str) -> list[Pronunciations] | None:
         """Pronunciations of each word; ``None`` without words or with an unknown one."""
-        words = re.findall(r"[a-z'.]+", transcript.lower().replace("-", " "))
+        words = words_of(transcript)
         found = [self._dictionary.get(word) or self._dictionary.get(word + ".") for word in words]
         known = [choices for choices in found if choices]
         return known if known and len(known) == len(words) else None

@@ -22,7 +22,8 @@ class Adversary:
         self.path = args.run / "discriminator.pt"
         self.net = Discriminator().to(device)
         if self.path.exists():
-            self.net.load_state_dict(torch.load(self.path, weights_only=True))
+            state = torch.load(self.path, map_location=device, weights_only=True)
+            self.net.load_state_dict(state)
         self.optimizer = torch.optim.AdamW(self.net.parameters(), lr=args.lr, betas=(0.8, 0.99))
         self.device = device
         self.args = args

@@ -90,7 +90,7 @@ def evaluate(model: SpeechModel, clips: list[np.ndarray]) -> dict[str, tuple[flo
 def main() -> None:
     """Print the table of a run."""
     parser = argparse.ArgumentParser(description="held-out PESQ of every link of a run")
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--data", action="append", required=True, help="as for training")
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--cache", type=Path)
     parser.add_argument("--clips", type=int, default=24)
@@ -99,7 +99,8 @@ def main() -> None:
     torch.set_num_threads(1)
     model = load_model(args.run, load_config(args.run))
     if args.stage:
-        saved = torch.load(args.run / f"stage-{args.stage}.pt", weights_only=False)["average"]
+        checkpoint = args.run / f"stage-{args.stage}.pt"
+        saved = torch.load(checkpoint, map_location="cpu", weights_only=False)["average"]
         state = model.state_dict()
         state |= {("log_gain" if k == "gain.0" else k): v for k, v in saved.items()}
         model.load_state_dict(state)

@@ -70,7 +70,8 @@ def export(run: Path, folder: Path) -> dict[str, int]:
     }
     if judges.exists():
         # No codec needs them; whoever trains on from this model does.
-        parts["discriminator"] = (half(torch.load(judges, weights_only=True), ""), {})
+        state = torch.load(judges, map_location="cpu", weights_only=True)
+        parts["discriminator"] = (half(state, ""), {})
     return write_parts(folder, parts)
 
 

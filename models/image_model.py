@@ -92,5 +92,5 @@ def load_model(run: Path, config: ImageConfig) -> ImageModel:
     model = ImageModel(config)
     path = run / "model.pt"
     if path.exists():
-        model.load_state_dict(torch.load(path, weights_only=True))
+        model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     return model

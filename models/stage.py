@@ -68,7 +68,9 @@ class Stage:
     def resume(self) -> None:
         """Continue an interrupted run of this stage, if there is one."""
         if self.path.exists():
-            saved = torch.load(self.path, weights_only=False)
+            # A run may go on where it did not begin: CPU after GPU, or the other way round.
+            device = self.parameters[0].device
+            saved = torch.load(self.path, map_location=device, weights_only=False)
             for k, m in self.trained.items():
                 m.load_state_dict(saved["modules"][k])
             self.optimizer.load_state_dict(saved["optimizer"])
@@ -152,10 +154,11 @@ def _rounded(figures: dict[str, float]) -> str:
 
 
 def _append(path: Path, row: dict[str, float]) -> None:
-    fresh = not path.exists()
+    written = path.read_text().splitlines() if path.exists() else []
+    headings = [line for line in written if line.startswith("step\t")]
     with path.open("a", newline="") as out:
-        writer = csv.writer(out, delimiter="\t")
-        if fresh:
+        writer = csv.writer(out, delimiter="\t", lineterminator="\n")
+        if headings[-1:] != ["\t".join(row)]:  # columns change when the adversary begins
             writer.writerow(row)
         writer.writerow([f"{v:.5g}" for v in row.values()])
 
@@ -164,7 +167,7 @@ def store(run: Path, model: SpeechModel, stage: Stage) -> None:
     """Put a stage's averaged weights into the run's model file, other parts untouched."""
     state = load_model(run, model.config).state_dict()
     for name, value in stage.averaged().items():
-        state["log_gain" if name == "gain.0" else name] = value
+        state["log_gain" if name == "gain.0" else name] = value.cpu()
     part = run / "model.part"
     torch.save(state, part)
     part.replace(run / "model.pt")
