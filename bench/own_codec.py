@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -73,25 +73,43 @@ class StreamCodec(Codec):
         return None
 
     def transcode(self, sound: Sound) -> Transcoded:
-        """Push the clip in blocks of 20 ms, decode every packet, flush both."""
-        encoder, decoder = self._open()
-        encoder.reset()
-        decoder.reset()
-        packets: list[Any] = []
+        """Encode, decode every packet."""
         with Stopwatch() as encoding:
-            for start in range(0, len(sound), BLOCK):
-                packets += encoder.push(sound[start : start + BLOCK])
-            packets += encoder.flush()
+            packets = self.encode(sound)
         wire = [bytes(packet) for packet in packets]
         with Stopwatch() as decoding:
-            decoded = [decoder.push(packet) for packet in wire]
-            decoded.append(decoder.flush())
+            decoded = self.decode(wire)
         return Transcoded(
             bits=sum(packet.bits for packet in packets),
-            sound=np.concatenate(decoded).astype(np.float32)[: len(sound)],
+            sound=decoded[: len(sound)],
             encode_seconds=encoding.seconds,
             decode_seconds=decoding.seconds,
         )
+
+    def encode(self, sound: Sound) -> list[Any]:
+        """Packets of a clip as a new stream, pushed in blocks of 20 ms and flushed."""
+        encoder, _ = self._open()
+        encoder.reset()
+        packets: list[Any] = []
+        for start in range(0, len(sound), BLOCK):
+            packets += encoder.push(sound[start : start + BLOCK])
+        return packets + encoder.flush()
+
+    def decode(self, wire: Sequence[bytes | None], lookahead: int = 0) -> Sound:
+        """Sound of the packets of a new stream; None stands for one that is lost.
+
+        The decoder is shown the packet behind a gap if that is one of the next ``lookahead``.
+        """
+        _, decoder = self._open()
+        decoder.reset()
+        decoded = []
+        for n, data in enumerate(wire):
+            if data is None:
+                following = next(filter(None, wire[n + 1 : n + 1 + lookahead]), None)
+                decoded.append(decoder.conceal(following))
+            else:
+                decoded.append(decoder.push(data))
+        return np.concatenate([*decoded, decoder.flush()]).astype(np.float32)
 
     def _open(self) -> tuple[Any, Any]:
         """Encoder and decoder, created once: loading a model is no part of a clip."""

@@ -10,13 +10,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypeVar
 
 from bench.cache import ResultCache
 from bench.clips import Clip, every_kth, load_clips
@@ -24,10 +21,8 @@ from bench.lineup import choose_peers
 from bench.measure import Bench, ClipResult
 from bench.metrics import LISTENING_LEVEL_DB, Metric, choose_metrics
 from bench.own_codec import OWN, parse_codec
-from bench.peers import Codec
+from bench.runs import finite, one_thread, only_available
 from bench.table import Row, render, summarise
-
-Part = TypeVar("Part", Codec, Metric)
 
 SLOW_CLIPS = 40
 """Slow metrics are measured on at least this many clips unless told otherwise."""
@@ -50,8 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
 
     missing: dict[str, str] = {}
-    codecs = _only_available(codecs, missing)
-    metrics = _only_available(metrics, missing)
+    codecs = only_available(codecs, missing)
+    metrics = only_available(metrics, missing)
     step, subset = slow_subset(clips, options.slow_clips)
     bench = Bench(clips, metrics, subset, ResultCache(options.cache))
     results = bench.run(codecs)
@@ -139,29 +134,7 @@ def write_json(
         "results": [asdict(result) for result in results],
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(_finite(document), indent=1, allow_nan=False), encoding="utf-8")
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_finite(item) for item in value]
-    return value
-
-
-def _only_available(items: list[Part], missing: dict[str, str]) -> list[Part]:
-    """Those that can run; the others go to ``missing`` with the reason."""
-    able = []
-    for item in items:
-        reason = item.available()
-        if reason is None:
-            able.append(item)
-        else:
-            missing[item.name] = reason
-    return able
+    path.write_text(json.dumps(finite(document), indent=1, allow_nan=False), encoding="utf-8")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -192,12 +165,6 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _one_thread() -> None:
-    """Keep every library to one thread: speeds are quoted for one core."""
-    for variable in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ.setdefault(variable, "1")
-
-
 if __name__ == "__main__":
-    _one_thread()
+    one_thread()
     sys.exit(main())

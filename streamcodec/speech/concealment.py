@@ -1,53 +1,111 @@
 """Packet-loss concealment in the latent domain.
 
-The generator is asked to go on: it gets the last latents again, drawn towards zero (the centre
-of what it was trained on), and its mel frames are faded out, as G.711 Appendix I fades a
-repeated pitch period: a short gap is bridged, a long one becomes silence.
+Where nothing is known of what comes behind a gap, the generator is given what the entropy model
+finds most likely to come next, drawn a little towards the last latents; its mel frames are faded
+out, as G.711 Appendix I fades a repeated pitch period: a short gap is bridged, a long one becomes
+silence. Where the packet behind the gap has already come (a jitter buffer may hold it), latents go
+over to it in a straight line, and a fade that had begun is taken back.
+
+The entropy model is in integers, so what is concealed is the same everywhere as far as the latents
+go. Constants were chosen by WB-PESQ on held-out training speakers.
 """
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from streamcodec.core.entropy import IntegerPrior
 from streamcodec.speech import geometry
 
 HOLD_STEPS = 1
-"""Latent steps (40 ms) that are repeated before the fade begins."""
+"""Latent steps (40 ms) before the fade begins."""
 
-FADE_PER_STEP = 0.45
-"""Fade of one latent step in normalized log-mel units: 0.45 x 2.4 nepers, about 9 dB."""
+FADE_PER_STEP = 0.1
+"""Fade of one latent step in normalized log-mel units: 0.1 x 2.4 nepers, about 2 dB."""
 
 LONGEST_FADE = 4.0
 """Past this (about 83 dB) nothing is left to fade."""
 
-SHRINK = 0.9
+PREDICTED_SHARE = 0.8
+"""Share of the prediction; the rest is the last latents again."""
+
+SHRINK = 0.8
 """Factor on repeated latents a step."""
+
+MAX_SYMBOL = 32_767
+"""Largest symbol that a context may hold."""
 
 
 class Concealment:
-    """Remembers the last latents and invents the next ones."""
+    """Remembers the last symbols and invents the next latents.
 
-    def __init__(self, latent_dim: int) -> None:
-        self._latent_dim = latent_dim
+    Parameters
+    ----------
+    prior : IntegerPrior
+    gains : Tensor
+        ``(rungs, dim)``; latents times gains are symbols.
+    """
+
+    def __init__(self, prior: IntegerPrior, gains: Tensor) -> None:
+        self._prior = prior
+        self._gains = gains
         self.reset()
 
     def reset(self) -> None:
         """Forget the stream."""
-        self._last = torch.zeros(self._latent_dim)
+        self._rung: int | None = None
+        self._context = self._prior.initial_context()
+        self._last = self._held = torch.zeros(self._gains.shape[1])
         self._lost = 0
+        self._fade = 0.0
 
-    def heard(self, latents: Tensor) -> None:
-        """Take notice of decoded latents ``(steps, dim)``."""
-        self._last = latents[-1]
+    def heard(self, symbols: NDArray[np.int32], rung: int) -> None:
+        """Take notice of decoded symbols ``(steps, dim)``."""
+        self._rung = rung
+        self._remember(symbols)
+        self._last = torch.from_numpy(symbols[-1].astype(np.float32)) / self._gains[rung]
+        self._held = self._last
         self._lost = 0
+        self._fade = 0.0
 
     def invent(self, steps: int) -> tuple[Tensor, Tensor]:
-        """Latents ``(steps, dim)`` for a gap and the fade of each of their mel frames."""
-        ages = torch.arange(self._lost + 1, self._lost + steps + 1)
-        self._lost += steps
-        latents = self._last * SHRINK ** ages[:, None]
+        """Latents ``(steps, dim)`` for a gap and the fade ``(frames,)`` of its mel frames."""
+        latents = self._held * SHRINK ** torch.arange(1, steps + 1)[:, None]
+        self._held = latents[-1]
+        if self._rung is not None:
+            found, self._context = self._prior.predict(steps, self._context, self._rung)
+            predicted = torch.from_numpy(found.astype(np.float32)) / self._gains[self._rung]
+            latents = torch.lerp(latents, predicted, PREDICTED_SHARE)
+        held = max(0, HOLD_STEPS - self._lost) * geometry.FRAMES_PER_LATENT
+        frames = torch.arange(1, steps * geometry.FRAMES_PER_LATENT + 1)
         per_frame = FADE_PER_STEP / geometry.FRAMES_PER_LATENT
-        first = (ages[0] - 1 - HOLD_STEPS) * geometry.FRAMES_PER_LATENT
-        frames = torch.arange(steps * geometry.FRAMES_PER_LATENT) + first + 1
-        return latents, (frames * per_frame).clamp(0.0, LONGEST_FADE)
+        fade = self._fade + per_frame * (frames - held).clamp(min=0)
+        return self._take(latents, fade.clamp(max=LONGEST_FADE))
+
+    def bridge(self, steps: int, following: Tensor, gap_steps: int) -> tuple[Tensor, Tensor]:
+        """As :meth:`invent`, where what comes behind the gap is known.
+
+        ``following`` ``(dim,)`` is the first latent behind it, ``gap_steps`` how many steps are
+        still missing before it, ``steps`` of which are given.
+        """
+        share = torch.arange(1, steps + 1)[:, None] / (gap_steps + 1)
+        latents = torch.lerp(self._last.expand(steps, -1), following.expand(steps, -1), share)
+        if self._rung is not None:
+            symbols = (latents * self._gains[self._rung]).round().clamp(-MAX_SYMBOL, MAX_SYMBOL)
+            self._remember(symbols.to(torch.int32).numpy())
+        frames = torch.arange(1, steps * geometry.FRAMES_PER_LATENT + 1)
+        left = 1.0 - frames / (gap_steps * geometry.FRAMES_PER_LATENT)
+        self._held = latents[-1]
+        return self._take(latents, self._fade * left)
+
+    def _remember(self, symbols: NDArray[np.int32]) -> None:
+        steps = len(self._context)
+        self._context = np.concatenate([self._context, symbols])[-steps:]
+
+    def _take(self, latents: Tensor, fade: Tensor) -> tuple[Tensor, Tensor]:
+        self._lost += len(latents)
+        self._last, self._fade = latents[-1], float(fade[-1])
+        return latents, fade

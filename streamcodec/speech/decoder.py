@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from streamcodec.core.packet import Packet, StreamHeader, parse_packet
-from streamcodec.errors import CorruptPacketError, InputError, ModelMismatchError
+from streamcodec.errors import CorruptPacketError, FormatError, InputError, ModelMismatchError
 from streamcodec.nn.layers import State
 from streamcodec.speech import geometry
 from streamcodec.speech.concealment import Concealment
@@ -18,6 +18,9 @@ from streamcodec.speech.model import SpeechModel, load_speech_model
 
 VOCODERS = ("neural", "griffin-lim")
 """Ways back from mel frames to sound."""
+
+FARTHEST_FOLLOWING = 4
+"""Packets over which a gap is bridged; a wider one says nothing about what was between."""
 
 
 class _Synthesis(Protocol):
@@ -113,7 +116,7 @@ class SpeechDecoder:
             raise InputError(f"vocoder must be one of {VOCODERS}, not {vocoder!r}")
         self.header = header
         self._synthesis = _synthesis(vocoder, self.model)
-        self._concealment = Concealment(self.model.latent_dim)
+        self._concealment = Concealment(self.model.prior, self.model.gains)
         self.reset()
         # Kernels are chosen and compiled at their first use; have that now, not in a live stream.
         self.conceal()
@@ -170,29 +173,61 @@ class SpeechDecoder:
         if context is None:
             self._expected = parsed.sequence
             return self.conceal()
-        rung = parsed.rate
-        if rung >= len(self.model.rates):
-            raise CorruptPacketError(
-                f"expected a rung below {len(self.model.rates)}, found {rung}; conceal this packet"
-            )
-        symbols, self._context = self.model.prior.decode(
-            parsed.payload, self.header.steps_per_packet, context, rung
-        )
+        symbols, self._context = self._symbols(parsed, context)
         self._expected = (parsed.sequence + 1) % Packet.SEQUENCE_MODULUS
-        latents = torch.from_numpy(symbols.astype(np.float32)) / self.model.gains[rung]
-        self._concealment.heard(latents)
-        return self._synthesize(latents, fade=None)
+        self._concealment.heard(symbols, parsed.rate)
+        return self._synthesize(self._latents(symbols, parsed.rate), fade=None)
 
-    def conceal(self) -> np.ndarray:
-        """Sound in place of a packet that never came, as long as a packet's."""
+    def conceal(self, following: Packet | bytes | None = None) -> np.ndarray:
+        """Sound in place of a packet that never came, as long as a packet's.
+
+        Parameters
+        ----------
+        following : Packet or bytes, optional
+            The next packet that has come, if it is already here: the gap is then bridged instead
+            of faded out. It must be pushed as well when its turn comes. One that is damaged, no
+            refresh packet, or more than ``FARTHEST_FOLLOWING`` packets away is of no use.
+        """
+        missing, ahead = self._look_ahead(following)
         self._context = None
         self._expected = (self._expected + 1) % Packet.SEQUENCE_MODULUS
-        latents, fade = self._concealment.invent(self.header.steps_per_packet)
+        steps = self.header.steps_per_packet
+        if ahead is None:
+            latents, fade = self._concealment.invent(steps)
+        else:
+            latents, fade = self._concealment.bridge(steps, ahead, missing * steps)
         return self._synthesize(latents, fade)
 
     def flush(self) -> np.ndarray:
         """The last samples, which were still waiting for a packet to overlap with."""
         return self._synthesis.flush()
+
+    def _symbols(self, packet: Packet, context: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Symbols ``(steps, dim)`` of a packet, and the entropy context behind it."""
+        rung = packet.rate
+        if rung >= len(self.model.rates):
+            raise CorruptPacketError(
+                f"expected a rung below {len(self.model.rates)}, found {rung}; conceal this packet"
+            )
+        return self.model.prior.decode(packet.payload, self.header.steps_per_packet, context, rung)
+
+    def _latents(self, symbols: np.ndarray, rung: int) -> Tensor:
+        return torch.from_numpy(symbols.astype(np.float32)) / self.model.gains[rung]
+
+    def _look_ahead(self, following: Packet | bytes | None) -> tuple[int, Tensor | None]:
+        """How many packets are missing before ``following``, and its first latent ``(dim,)``."""
+        if following is None:
+            return 0, None
+        try:
+            packet = following if isinstance(following, Packet) else parse_packet(bytes(following))
+            # A packet whose turn it is: a player wants to fill time before it.
+            missing = max(1, (packet.sequence - self._expected) % Packet.SEQUENCE_MODULUS)
+            if not packet.refresh or missing > FARTHEST_FOLLOWING:
+                return 0, None
+            symbols, _ = self._symbols(packet, self.model.prior.initial_context())
+        except FormatError:
+            return 0, None
+        return missing, self._latents(symbols[0], packet.rate)
 
     def _synthesize(self, latents: Tensor, fade: Tensor | None) -> np.ndarray:
         with torch.no_grad():

@@ -12,29 +12,31 @@ from torch import Tensor
 
 from streamcodec.core.distortion import Distortion, audible_l1
 from streamcodec.core.packet import Packet, StreamHeader
-from streamcodec.core.search import Budget, LatentSearch, never
+from streamcodec.core.search import Budget, LatentSearch
 from streamcodec.errors import InputError
 from streamcodec.nn.layers import State
 from streamcodec.speech import geometry
 from streamcodec.speech.frontend import MelFrontEnd
 from streamcodec.speech.model import SpeechModel, load_speech_model
-from streamcodec.speech.rate import RateControl
+from streamcodec.speech.rate import BitControl, RateControl
 from streamcodec.speech.resample import StreamingInput
 
 BUDGETS = (
     Budget(0),
-    Budget(1, 8),
-    Budget(1, 12),
-    Budget(1, 8, rounds=2),
-    Budget(1, 12, rounds=2),
-    Budget(2, 16, rounds=2),
-    Budget(2, 16, rounds=3),
-    Budget(3, 24, rounds=4),
-    Budget(4, 32, rounds=6),
-    Budget(8, 32, rounds=10),
-    Budget(20, 48, rounds=20),
+    Budget(0, 8),
+    Budget(0, 32),
+    Budget(0, 64),
+    Budget(0, 20, rounds=2),
+    Budget(0, 32, rounds=2),
+    Budget(1, 32, rounds=2),
+    Budget(1, 32, rounds=3),
+    Budget(4, 48, rounds=4),
+    Budget(8, 64, rounds=6),
+    Budget(16, 128, rounds=12),
 )
-"""Search budget of each complexity, 0 to 10."""
+"""Search budget of each complexity, 0 to 10. On a processor with fast bfloat16 a gradient step
+costs as much as 30 candidates, and settlement lowers the cost more: gradient steps (and with them
+ADMM) begin where settlement alone has little left to gain."""
 
 DEFAULT_REFRESH = 25
 """Packets between entropy refreshes: two seconds, the grid of seek points in a file."""
@@ -50,10 +52,11 @@ class SpeechEncoder:
     ----------
     bitrate : int
         Average payload aimed at, bit/s (600 to 16 000; the model's rungs are 1000 to 6000).
-    complexity : int
-        0 (the encoder network's guess alone) to 10; sets the search budget of a packet.
+    complexity : int or Budget
+        0 (the encoder network's guess alone) to 10; sets the search budget of a packet. A
+        budget of the caller's own may stand in its place.
     quantizer : {"admm", "uniform"}
-        How the searched latents become integers.
+        How the latents of gradient steps become integers; complexities below 6 make none.
     low_delay : bool
         40 ms packets instead of 80 ms.
     refresh : int
@@ -65,6 +68,9 @@ class SpeechEncoder:
         Name or folder of a model; the default model if omitted.
     distortion : callable
         What the search calls close; see :mod:`streamcodec.core.distortion`.
+    control : BitControl, optional
+        What hands out bits, in place of the controller that holds ``bitrate`` on average;
+        :class:`~streamcodec.speech.rate.FixedPrice` lets the rate follow the signal.
     deadline : float, optional
         Seconds that encoding one packet may take; the search then gives up iterations rather
         than be late. Packets depend on the machine's speed if this is set.
@@ -83,7 +89,7 @@ class SpeechEncoder:
         self,
         bitrate: int = 2000,
         *,
-        complexity: int = 6,
+        complexity: int | Budget = 6,
         quantizer: str = "admm",
         low_delay: bool = False,
         refresh: int = DEFAULT_REFRESH,
@@ -91,17 +97,20 @@ class SpeechEncoder:
         channels: int = 1,
         model: str | Path | SpeechModel | None = None,
         distortion: Distortion = audible_l1,
+        control: BitControl | None = None,
         deadline: float | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        if not (isinstance(complexity, int) and 0 <= complexity < len(BUDGETS)):
+        if isinstance(complexity, int) and 0 <= complexity < len(BUDGETS):
+            complexity = BUDGETS[complexity]
+        if not isinstance(complexity, Budget):
             raise InputError(f"complexity must be 0 to {len(BUDGETS) - 1}, not {complexity!r}")
         if deadline is not None and deadline <= 0:
             raise InputError(f"deadline must be positive seconds, not {deadline!r}")
         self.model = model if isinstance(model, SpeechModel) else load_speech_model(model)
         self._input = StreamingInput(sample_rate, channels)
-        self._rate = RateControl(bitrate, self.model.rates)
-        self._search = LatentSearch(quantizer, BUDGETS[complexity])
+        self._rate = control or RateControl(bitrate, self.model.rates)
+        self._search = LatentSearch(quantizer, complexity)
         self._distortion = distortion
         self._deadline = deadline
         self._clock = clock
@@ -150,6 +159,10 @@ class SpeechEncoder:
         self._ended = False
         self.samples_in = 0
         """Samples at 16 kHz taken in so far."""
+        self.iterations = 0
+        """Iterations that the last packet's search made."""
+        self.out_of_time = False
+        """Whether the deadline cut the last packet's search short."""
 
     def push(self, block: np.ndarray) -> list[Packet]:
         """Take a block of samples, give the packets that it completes.
@@ -199,7 +212,7 @@ class SpeechEncoder:
 
     def _encode(self, mel: np.ndarray) -> Packet:
         model = self.model
-        expired = self._timer()
+        timer = _Timer(self._deadline, self._clock)
         allowance = self._rate.next()
         gain = model.gains[allowance.rung]
         refresh = self._count % self.header.refresh == 0
@@ -218,8 +231,9 @@ class SpeechEncoder:
             # Trained on the mean over a step; here distortion is the mean over all of them.
             model.trade_offs[allowance.rung] * allowance.price / self._steps,
             warm_start=self._correction,
-            expired=expired,
+            expired=timer,
         )
+        self.iterations, self.out_of_time = found.iterations, timer.passed
         self._correction = found.correction
         lattice = found.symbols.clamp(-MAX_SYMBOL, MAX_SYMBOL)
         symbols = lattice.to(torch.int32).numpy()
@@ -238,11 +252,19 @@ class SpeechEncoder:
         self._count += 1
         return packet
 
-    def _timer(self) -> Callable[[], bool]:
-        if self._deadline is None:
-            return never
-        end = self._clock() + self._deadline
-        return lambda: self._clock() >= end
+
+class _Timer:
+    """Says whether a packet's time is over, and remembers having said so."""
+
+    def __init__(self, seconds: float | None, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._end = None if seconds is None else clock() + seconds
+        self.passed = False
+
+    def __call__(self) -> bool:
+        if self._end is not None and self._clock() >= self._end:
+            self.passed = True
+        return self.passed
 
 
 class _Chunk:
@@ -266,15 +288,19 @@ class _Chunk:
         self._rung = torch.tensor([rung])
         self._distortion = distortion
 
-    def distortion(self, latents: Tensor) -> Tensor:
-        """Distance of G's mel from the target for candidates ``(n, steps, dim)``."""
+    def pictures(self, latents: Tensor) -> Tensor:
+        """G's mel frames for candidates ``(n, steps, dim)``, ``(n, frames, bands)``."""
         n = latents.shape[0]
         state = self._state
         if state is not None and n > 1:
             state = [s.expand(n, -1, -1) for s in state]
         wanted = (latents / self._gain).to(self._model.search_dtype)
         pictures, _ = self._model.search_generator(wanted, state)
-        return self._distortion(pictures.float(), self._target)
+        return pictures.float()
+
+    def distance(self, pictures: Tensor) -> Tensor:
+        """Distance of mel frames from the target."""
+        return self._distortion(pictures, self._target)
 
     def bits(self, latents: Tensor) -> Tensor:
         """Bits under the prior in floating point: close to the coder's, and differentiable."""

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from streamcodec.core.packet import Packet, StreamHeader
 from streamcodec.errors import FormatError, InputError, ModelMismatchError
 from streamcodec.speech.decoder import SpeechDecoder
-from streamcodec.speech.encoder import SpeechEncoder
+from streamcodec.speech.encoder import BUDGETS, SpeechEncoder
 from tests.signals import real_speech
 
 SPEECH = real_speech(seconds=3.3)
@@ -120,13 +120,16 @@ def test_memory_does_not_grow_with_the_stream() -> None:
         state[1]["_synthesis"] = {
             k: v for k, v in vars(decoder._synthesis).items() if k != "_vocoder"
         }
+        state[1]["_concealment"] = {
+            k: v for k, v in vars(decoder._concealment).items() if k != "_prior"
+        }
         sizes.append(len(pickle.dumps(state)))
     assert max(sizes) - min(sizes) < 20_000
 
 
 def test_admm_and_uniform_rounding_can_be_compared() -> None:
-    admm = encode(SPEECH, quantizer="admm")
-    uniform = encode(SPEECH, quantizer="uniform")
+    admm = encode(SPEECH, quantizer="admm", complexity=8)
+    uniform = encode(SPEECH, quantizer="uniform", complexity=8)
     assert [bytes(p) for p in admm] != [bytes(p) for p in uniform]
     assert len(decode(uniform)) == len(DECODED)
 
@@ -139,6 +142,19 @@ def test_a_deadline_gives_up_iterations_not_packets() -> None:
     assert len(packets) == len(WHOLE)
     assert len(decode(packets)) == len(DECODED)
     assert next(ticks) < len(packets) * 6
+
+
+def test_the_encoder_says_how_far_the_search_of_the_last_packet_came() -> None:
+    encoder = SpeechEncoder(complexity=8)
+    encoder.push(SPEECH[:5000])
+    assert encoder.iterations == BUDGETS[8].iterations
+    assert not encoder.out_of_time
+    ticks = count()
+    encoder = SpeechEncoder(complexity=8, deadline=3.0, clock=lambda: float(next(ticks)))
+    assert (encoder.iterations, encoder.out_of_time) == (0, False)
+    encoder.push(SPEECH[:5000])
+    assert encoder.iterations < BUDGETS[8].iterations
+    assert encoder.out_of_time
 
 
 def test_every_packet_stands_alone_when_asked() -> None:
@@ -178,6 +194,50 @@ def test_a_packet_of_the_past_is_not_decoded_as_the_next() -> None:
     sound = decoder.push(WHOLE[1])
     assert len(sound) == 1280
     assert not decoder.in_step
+
+
+def test_the_packet_behind_a_gap_helps_to_bridge_it() -> None:
+    packets = [bytes(p) for p in encode(SPEECH, refresh=1)]
+    decoder = SpeechDecoder()
+
+    def error(gap: int, known: bool) -> float:
+        """Mean difference of levels from those without loss, over gaps all along the recording."""
+        found = []
+        for first in range(4, len(packets) - gap - 1, 5):
+            wanted, sound = [], []
+            for out, lost in ((wanted, False), (sound, True)):
+                decoder.reset()
+                for packet in packets[first - 3 : first]:
+                    decoder.push(packet)
+                following = packets[first + gap] if known else None
+                for packet in packets[first : first + gap]:
+                    out.append(decoder.conceal(following) if lost else decoder.push(packet))
+                assert len(decoder.push(packets[first + gap])) == 1280
+                assert decoder.in_step
+            levels = [
+                np.log(np.square(np.concatenate(x)).reshape(-1, 320).mean(axis=1) + 1e-7)
+                for x in (wanted, sound)
+            ]
+            found.append(np.abs(levels[0] - levels[1]).mean())
+        return float(np.mean(found))
+
+    for gap in (1, 2):
+        assert error(gap, known=True) < 0.9 * error(gap, known=False)
+
+
+@pytest.mark.parametrize("following", [b"", b"rubbish", "far", "dependent"])
+def test_a_following_packet_that_is_of_no_use_changes_nothing(following: bytes | str) -> None:
+    packets = encode(SPEECH, refresh=1)
+    if following == "far":
+        following = bytes(packets[10])
+    elif following == "dependent":
+        following = bytes(encode(SPEECH, refresh=25)[3])
+    sounds = []
+    for known in (None, following):
+        decoder = SpeechDecoder()
+        decoder.push(packets[0])
+        sounds.append(np.concatenate([decoder.conceal(known), decoder.push(packets[2])]))
+    np.testing.assert_array_equal(*sounds)
 
 
 def test_concealment_fades_to_silence() -> None:
