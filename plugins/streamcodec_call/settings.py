@@ -16,7 +16,7 @@ DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8765
 
 DEFAULT_MAX_BROWSERS = 4
-"""Browsers with a codec: what two cores bear while one of them speaks."""
+"""Browsers with a codec: each has a process of 175 MB beside what they share."""
 
 DEFAULT_BITRATE = 2000
 
@@ -68,7 +68,7 @@ class ServerSettings:
 
     host: str = DEFAULT_HOST
     port: int = DEFAULT_PORT
-    token: str = ""
+    token: str = field(default="", repr=False)
     tls_cert: Path | None = None
     tls_key: Path | None = None
     max_rooms: int = DEFAULT_MAX_ROOMS

@@ -129,6 +129,7 @@ class ImageDecoder:
         while begin < len(windows):
             row = [w for w in windows[begin:] if w.y0 == windows[begin].y0]
             begin += len(row)
+            self._forget_above(row[0].y0 - self.model.generator.halo)
             strip = row[0].scaled(STRIDE).common(pixels)
             rows = np.empty((strip.height, pixels.width, self.file.picture.planes), dtype)
             for window in row:
@@ -178,7 +179,7 @@ class ImageDecoder:
         drawn = drawn[(slice(None), *inside)]
         if not picture.colour:
             drawn = drawn.mean(dim=0, keepdim=True)
-        samples = drawn.clamp(0.0, 1.0).mul(picture.peak).round()
+        samples = drawn.clamp(0.0, 1.0).mul_(picture.peak).round_()
         colours = COLOURS if picture.colour else 1
         target[:, :, :colours] = samples.permute(1, 2, 0).numpy().astype(picture.dtype)
         if picture.alpha:
@@ -206,6 +207,11 @@ class ImageDecoder:
             self._tiles.move_to_end(number)
         self._forget(set(numbers))
         return latents
+
+    def _forget_above(self, y: int) -> None:
+        """Drop the symbols of tiles that end above a row of positions."""
+        for number in [n for n in self._tiles if self.file.grid[n].y1 <= y]:
+            del self._tiles[number]
 
     def _forget(self, needed: set[int]) -> None:
         """Drop the symbols that were not used for longest, but none of those just used."""

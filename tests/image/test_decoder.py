@@ -29,12 +29,12 @@ from streamcodec.image.items import Item, ItemType, pack_item
 from streamcodec.image.model import ImageModel
 from tests.image.tiny_model import save_tiny_model
 
-TILE = 48
+TILE = 80
 
 
 @pytest.fixture(scope="module")
 def encoded(photo: NDArray[np.uint8], tiny: ImageModel) -> bytes:
-    """The photograph with alpha and profiles, in 4 x 5 tiles."""
+    """The photograph with alpha and profiles, in 2 x 3 tiles."""
     alpha = (np.add.outer(np.arange(150), np.arange(210)) % 256).astype(np.uint8)
     pixels = np.dstack([photo, alpha])
     return encode_image(

@@ -25,12 +25,13 @@ def test_two_browsers_and_a_native_client_hear_each_other(tmp_path, monkeypatch)
     ways = {(way.speaker, way.listener): way for way in party.ways()}
     assert set(ways) == set(permutations(NAMES, 2))
     for way in ways.values():
-        assert way.correlation > 0.75, way
-        # The bound leaves room for a loaded machine; the bench measures what it really is.
+        # The bounds leave room for a loaded machine; the bench measures what it really is.
+        assert way.correlation > 0.65, way
         assert 0.05 < way.delay < 1.0, way
     # The recordings differ, so nobody took one speaker for another.
     swapped = Recorded(party.said["bob"].sound, RATE, party.said["ann"].wall)
-    assert not compare("bob", "native", swapped, party.heard["native"]).correlation > 0.75
+    found = compare("bob", "native", swapped, party.heard["native"])
+    assert not found.correlation > ways["ann", "native"].correlation
     # What the native client got of three turns, two of them others', are codec packets.
     received = 8e-3 * party.figures["bytes_received"] / (2 * TURN_SECONDS)
     assert 0.5 < received < 4.5

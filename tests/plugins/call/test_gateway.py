@@ -281,16 +281,22 @@ def test_a_browser_and_a_native_client_hear_each_other(tmp_path):
 async def _listen(leg):
     """Sound, kinds of binary frames and control messages until the connection is closed."""
     blocks, kinds, texts = [], [], []
+    stopped = time.monotonic()
     with contextlib.suppress(ConnectionClosed):
         async for data in leg:
             if isinstance(data, str):
                 texts.append(json.loads(data))
-            elif data[0] in (PCM, SILENCE):
-                kinds.append(data[0])
-                if data[0] == PCM:
-                    blocks.append(parse_pcm(data))
+            elif data[0] == SILENCE:
+                stopped = time.monotonic()
+                kinds.append(SILENCE)
+            elif data[0] == PCM:
+                if not kinds or kinds[-1] == SILENCE:
+                    pause = round((time.monotonic() - stopped) * RATE)
+                    blocks.append(np.zeros(pause, np.float32))
+                blocks.append(parse_pcm(data))
+                kinds.append(PCM)
     # A recording of its length is looked for in it.
-    return np.concatenate([*blocks, np.zeros(RATE, np.float32)]), kinds, texts
+    return np.concatenate([*blocks, np.zeros(2 * RATE, np.float32)]), kinds, texts
 
 
 def test_browsers_beyond_the_limit_get_no_codec_until_one_leaves():
