@@ -226,20 +226,17 @@ class Relay:
             peer.closing = "left"
             return [*self._remove(seat), peer]
         if isinstance(message, Statistics):
-            told = Statistics(message.values, seat.member.sender)
-            return self._send(self._others(seat), told)
+            return self._send(self._others(seat), Statistics(message.values, seat.member.sender))
         return []
 
     def _hello(self, peer: Peer, hello: Hello) -> list[Peer]:
         if peer.seat is not None:
             raise ProtocolError("expected one hello, found another")
         if hello.version != PROTOCOL_VERSION:
-            return self._close(
-                peer, "version", f"this relay speaks protocol version {PROTOCOL_VERSION}"
-            )
+            return self._close(peer, "version", f"this relay speaks version {PROTOCOL_VERSION}")
         if not self.admits(hello.token):
             return self._close(peer, "token", "the token is wrong")
-        old = self._seats.get(hello.resume) if hello.resume else None
+        old = self._seats.get(hello.resume)
         if old is not None and old.room == hello.room:
             return self._resume(peer, old)
         room = self._rooms.get(hello.room)
@@ -265,8 +262,8 @@ class Relay:
 
     def _welcome(self, peer: Peer, seat: Seat, resumed: bool) -> list[Peer]:
         members = tuple(s.member for s in self._rooms[seat.room].values() if s is not seat)
-        welcome = Welcome(PROTOCOL_VERSION, seat.member.sender, seat.resume, resumed, members)
-        return self._send([peer], welcome)
+        mine = seat.member.sender
+        return self._send([peer], Welcome(PROTOCOL_VERSION, mine, seat.resume, resumed, members))
 
     def _others(self, seat: Seat) -> list[Peer]:
         room = self._rooms.get(seat.room, {})

@@ -42,7 +42,7 @@ class Call {
     this.leftOut = 0;
     this.welcome = { "codec-ms": 0 };
     this.values = null;
-    this.levelShown = 0;
+    this.levelShown = -Infinity;
     this.history = [];
     this.bytesBefore = { sent: 0, received: 0 };
   }

@@ -78,7 +78,7 @@ class Row {
     this.bar = document.createElement("span");
     this.meter.append(this.bar);
     this.item.append(who, this.does, this.meter);
-    this.told = 0;
+    this.told = -Infinity;
     this.level(METER_FLOOR, "");
   }
 

@@ -32,9 +32,10 @@ def test_two_browsers_and_a_native_client_hear_each_other(tmp_path, monkeypatch)
     swapped = Recorded(party.said["bob"].sound, RATE, party.said["ann"].wall)
     found = compare("bob", "native", swapped, party.heard["native"])
     assert not found.correlation > ways["ann", "native"].correlation
-    # What the native client got of three turns, two of them others', are codec packets.
+    # What the native client got of three turns, two of them others', are codec packets,
+    # each of them twice where frames come late.
     received = 8e-3 * party.figures["bytes_received"] / (2 * TURN_SECONDS)
-    assert 0.5 < received < 4.5
+    assert 0.5 < received < 6.0
     assert party.figures["malformed"] == party.figures["damaged"] == 0
     for name in NAMES[:2]:
         others = set(NAMES) - {name}

@@ -267,7 +267,8 @@ def test_a_browser_and_a_native_client_hear_each_other(tmp_path):
 
     at_native, figures, (at_browser, frames, texts) = run(scene())
     assert best_match(speech, at_native)[1] > 0.7
-    assert 8e-3 * figures["bytes_received"] / 4.0 < 3.0
+    # Codec packets, each of them twice where frames come late.
+    assert 8e-3 * figures["bytes_received"] / 4.0 < 6.0
     assert figures["malformed"] == figures["damaged"] == 0
     assert best_match(speech, at_browser)[1] > 0.7
     # It is told when sound stops, and gets none then.
