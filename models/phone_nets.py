@@ -135,7 +135,8 @@ def save_classifiers(path: Path, nets: dict[str, nn.Module], notes: dict[str, fl
         for name, net in nets.items()
         for key, value in net.state_dict().items()
     }
-    save_file(weights, path, {"phones": " ".join(PHONES), "notes": json.dumps(notes)})
+    # One entry: safetensors writes several in any order, and the same weights are to be one file.
+    save_file(weights, path, {"phone_classifiers": json.dumps({"phones": PHONES, "notes": notes})})
 
 
 def load_classifiers(path: Path) -> dict[str, nn.Module]:
@@ -156,12 +157,13 @@ def load_classifiers(path: Path) -> dict[str, nn.Module]:
     nets = {name: kind() for name, kind in KINDS.items()}
     try:
         with safe_open(path, "pt") as file:
-            if (file.metadata() or {}).get("phones") != " ".join(PHONES):
+            about = json.loads((file.metadata() or {}).get("phone_classifiers", "{}"))
+            if about.get("phones") != list(PHONES):
                 raise ModelError(f"{path} holds no classifiers of the phones known here")
             for name, net in nets.items():
                 keys = net.state_dict()
                 net.load_state_dict({key: file.get_tensor(f"{name}.{key}") for key in keys})
-    except (SafetensorError, RuntimeError) as error:
+    except (SafetensorError, RuntimeError, ValueError, AttributeError) as error:
         raise ModelError(f"{path} holds no phone classifiers: {error}") from error
     return {name: net.eval() for name, net in nets.items()}
 
