@@ -25,11 +25,9 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from bench.call_delay import SAMPLE_RATE, delays
+from bench.call_delay import SAMPLE_RATE, delays, quality
 from bench.chromium import Chromium, Page, Recorded
-from bench.clips import Clip
-from bench.metrics import Pesq
-from bench.signals import Sound, align, fit_length, resample
+from bench.signals import Sound, fit_length, resample
 
 CLIPS = (
     Path("examples/clips/librispeech-2033.flac"),
@@ -128,14 +126,6 @@ def compare(speaker: str, listener: str, said: Recorded, heard: Recorded) -> Way
     delay, correlation = (float(np.median(values)) for values in zip(*found, strict=True))
     arrived = excerpt(heard, said.wall + delay, seconds)
     return Way(speaker, listener, delay, correlation, quality(said.sound, arrived.sound))
-
-
-def quality(said: Sound, heard: Sound) -> float:
-    """WB-PESQ of what was heard, its delay but for a little removed; NaN without the package."""
-    metric = Pesq()
-    if metric.available() is not None:
-        return math.nan
-    return metric.score(Clip("turn", said), align(heard, said))["pesq_wb"]
 
 
 async def join(page: Page, name: str, *, muted: bool = True) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import subprocess
 import sys
 import tempfile
@@ -23,7 +24,9 @@ import soundfile
 from numpy.typing import NDArray
 from streamcodec_call.call_settings import DEFAULT_COMPLEXITY
 
-from bench.signals import SAMPLE_RATE
+from bench.clips import Clip
+from bench.metrics import Pesq
+from bench.signals import SAMPLE_RATE, Sound, align, fit_length
 
 CLIP = Path("examples/clips/librispeech-2033.flac")
 CONTOUR_HOP = 16
@@ -83,6 +86,14 @@ def delays(
     return found
 
 
+def quality(said: Sound, heard: Sound) -> float:
+    """WB-PESQ of what was heard, its delay but for a little removed; NaN without the package."""
+    metric = Pesq()
+    if metric.available() is not None:
+        return math.nan
+    return metric.score(Clip("call", said), align(heard, said))["pesq_wb"]
+
+
 def call(options: argparse.Namespace, recording: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Make the call; the figures of speaker and listener."""
     command = [sys.executable, "-m", "streamcodec_call", "call"]
@@ -139,6 +150,8 @@ def main() -> None:
     print(f"delay            {np.median(values):.0f} ms (median of {len(values)} windows)")
     print(f"                 {min(values):.0f} to {max(values):.0f} ms")
     print(f"correlation      {np.median([score for _, score in found]):.2f} (median)")
+    begin = round((offset + 1e-3 * float(np.median(values))) * SAMPLE_RATE)
+    print(f"PESQ-WB          {quality(said, fit_length(heard[max(0, begin) :], len(said))):.2f}")
     print(f"sent             {speaker['sent_kbit_s']:.2f} kbit/s")
     print(f"encoding         {1e3 * speaker['encode_seconds_max']:.0f} ms at most")
     packets = max(1, speaker["packets_encoded"])
@@ -150,9 +163,11 @@ def main() -> None:
     for name, side in (("speaker", speaker), ("listener", listener)):
         share = side["processor_seconds"] / side["seconds"]
         print(f"{name:<16} {share:.0%} of one core")
-    for key in ("packets_received", "concealed", "late", "inserted", "skipped", "underruns",
-                "player_stalls"):  # fmt: skip
-        print(f"{key.replace('_', ' '):<16} {listener[key]}")
+    for key in (
+        "packets_received", "concealed", "late", "inserted", "skipped", "lengthened_seconds",
+        "shortened_seconds", "underruns", "player_stalls",
+    ):  # fmt: skip
+        print(f"{key.replace('_', ' '):<18} {listener[key]:.3g}")
 
 
 if __name__ == "__main__":

@@ -165,10 +165,15 @@ def autoencoder(task: Task) -> None:
         control.update(rate, bits.detach().mean(1), slack)
         stage.extra["log_lambda"] = control.log_lambda
         distortion = losses.mel_loss(out, mel)
+        picture = distortion
+        if args.amplitude:
+            relative = losses.amplitude_loss(out, mel, task.config.mel_std)
+            picture = torch.lerp(distortion, relative, args.amplitude)
         rated = (control.weights(rate) * bits.mean(1)).mean()
         return {
-            "loss": distortion + rated,
+            "loss": picture + rated,
             "mel": distortion,
+            "picture": picture,
             "bps": bits[rate == 2].mean() * task.config.steps_per_second,
             "lambda": torch.tensor(control.log_lambda[2]).exp(),
         }
@@ -181,6 +186,8 @@ def autoencoder(task: Task) -> None:
                 rate = torch.full((len(task.held),), r, device=task.device)
                 out, mel, bits = task.autoencode(task.held, rate)
                 result[f"mel@{nominal:.0f}"] = float(losses.mel_loss(out, mel))
+                relative = losses.amplitude_loss(out, mel, task.config.mel_std)
+                result[f"amplitude@{nominal:.0f}"] = float(relative)
                 result[f"bps@{nominal:.0f}"] = float(bits.mean()) * task.config.steps_per_second
         return result
 
@@ -298,6 +305,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--judge-every", type=int, default=1, help="steps per discriminator step")
     p.add_argument("--refine", type=int, default=0, help="most alternations behind the vocoder")
     p.add_argument("--decoded", action="store_true", help="train the vocoder on G's mel frames")
+    p.add_argument(
+        "--amplitude", type=float, default=0.0, help="share of the amplitude loss in autoencoder"
+    )
     p.add_argument("--picture", type=float, default=1.0, help="weight of the mel loss in joint")
     p.add_argument("--rate-weight", type=float, default=2.0, help="of the rate term in joint")
     p.add_argument("--slack", type=float, default=2.5, help="rate to begin with, times the target")

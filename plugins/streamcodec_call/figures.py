@@ -33,6 +33,8 @@ class CallFigures:
     inserted: int = 0
     skipped: int = 0
     damaged: int = 0
+    lengthened_seconds: float = 0.0
+    shortened_seconds: float = 0.0
     underruns: int = 0
     player_stalls: int = 0
     malformed: int = 0
@@ -69,6 +71,8 @@ class CallFigures:
         self.inserted += counts.inserted
         self.skipped += counts.skipped
         self.damaged += voice.damaged
+        self.lengthened_seconds += voice.lengthened
+        self.shortened_seconds += voice.shortened
         self.underruns += voice.underruns
         self.buffer_seconds = max(self.buffer_seconds, voice.delay)
 

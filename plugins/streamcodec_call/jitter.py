@@ -4,8 +4,9 @@ Every frame tells when its sound was captured (timestamp) and every arrival when
 played; the smallest difference of late is the network's floor, and what a frame takes beyond it
 is its jitter. The target delay over the floor jumps up with the jitter and sinks slowly, so that
 one spike costs delay only for a while (the idea of RFC 3550's and WebRTC's buffers). A frame is
-*due* at floor + timestamp + target; where playing and due times part by about a frame, a
-concealed frame is put in or a frame is left out. After silence playing starts at the due time.
+*due* at floor + timestamp + target; where playing and due times part, the frame is to be played a
+little longer or shorter; where they part by far, a concealed frame is put in or frames are left
+out. After silence playing starts at the due time.
 
 No clock is read here: times are seconds on any monotonic clock of the caller.
 """
@@ -32,10 +33,19 @@ HOLD_SECONDS = 2.0
 SINK_SECONDS = 1.0
 """Time constant with which the target follows when that becomes smaller."""
 
-EARLY_SHARE = 0.25
-LATE_SHARE = 1.0
-"""Shares of a frame by which playing may be before and behind the due time; together they exceed
-a frame, so that putting one in never leads to leaving one out."""
+FIRST_JITTER = 0.02
+"""Seconds of jitter that a sender is expected to have until its own is known: the time that
+encoding takes changes from packet to packet by about as much."""
+
+EARLY_SECONDS = 0.008
+LATE_SECONDS = 0.016
+"""By which playing may be before and behind the due time; the player's own grain is 5 ms."""
+
+MAX_STRETCH = 0.25
+"""Share of a frame that is put into it or left out of it at most."""
+
+INSERT_SHARE = 1.0
+"""Shares of a frame by which playing is too early from which on a concealed one is put in."""
 
 FLOOR_SECONDS = 10.0
 """The floor is the smallest transit of the last one to two spans of this length, which follows
@@ -53,14 +63,11 @@ MAX_TRANSIT_CHANGE = 10.0
 MAX_CONCEALED = 5
 """Frames concealed in a row with nothing behind them before playing stops."""
 
-SKIP_SECONDS = 0.4
-"""Between two frames that are left out to lower the delay."""
-
 FOLLOWING = 4
 """Frames over which a gap can be bridged to the one behind it."""
 
 FAR_BEHIND = 4.0
-"""Frames behind the due time from which they are left out at once."""
+"""Frames behind the due time, as after a stall, from which they are left out."""
 
 
 class Play(Enum):
@@ -83,11 +90,14 @@ class Decision:
         Set with :attr:`Play.PACKET`.
     following : bytes
         With :attr:`Play.CONCEAL`: the next packet, if it is already here.
+    stretch : float
+        Seconds by which the frame's sound should become longer; shorter if negative.
     """
 
     play: Play
     packet: bytes = b""
     following: bytes = b""
+    stretch: float = 0.0
 
 
 _WAIT = Decision(Play.WAIT)
@@ -147,8 +157,7 @@ class JitterBuffer:
         self._floor_since = 0.0
         self._highs = [0.0, 0.0]
         self._high_since = 0.0
-        self._peak = 0.0
-        self._last_skip = float("-inf")
+        self._peak = FIRST_JITTER
 
     @property
     def target(self) -> float:
@@ -227,12 +236,19 @@ class JitterBuffer:
         expected = self._next
         if expected is None or expected not in self._frames:
             return self._miss(now)
-        captured, _ = self._frames[expected]
-        if self._due(captured) - now > EARLY_SHARE * self._frame:
-            # The target has grown: fill up with one frame rather than be late with many.
+        early = self._due(self._frames[expected][0]) - now
+        if early > INSERT_SHARE * self._frame:
+            # The target has grown by far: fill up with one frame rather than be late with many.
             self.counts.inserted += 1
             return self._conceal(expected)
-        return self._play(expected)
+        return self._play(expected, self._stretch(early))
+
+    def _stretch(self, early: float) -> float:
+        """Seconds to make a frame longer by that is asked for so much before its time."""
+        if -LATE_SECONDS <= early <= EARLY_SECONDS:
+            return 0.0
+        most = MAX_STRETCH * self._frame
+        return max(-most, min(most, early))
 
     def _start(self, now: float) -> Decision:
         if not self._frames:
@@ -244,7 +260,7 @@ class JitterBuffer:
         self._playing = True
         return self._play(first)
 
-    def _play(self, sequence: int) -> Decision:
+    def _play(self, sequence: int, stretch: float = 0.0) -> Decision:
         captured, frame = self._frames.pop(sequence)
         self._next = sequence + 1
         self._next_captured = captured + self._frame
@@ -253,7 +269,7 @@ class JitterBuffer:
             self._playing = False
             return _SILENCE
         self.counts.played += 1
-        return Decision(Play.PACKET, frame.packet)
+        return Decision(Play.PACKET, frame.packet, stretch=stretch)
 
     def _miss(self, now: float) -> Decision:
         if now < self._due(self._next_captured):
@@ -276,17 +292,12 @@ class JitterBuffer:
         return Decision(Play.CONCEAL)
 
     def _leave_out(self, now: float) -> None:
-        """Leave the next frame out where playing is more than a frame behind its due time."""
+        """Leave out what is far behind its due time, but for the newest frame."""
         while self._next in self._frames and self._next + 1 in self._frames:
             captured, _ = self._frames[self._next]
-            behind = now - self._due(captured)
-            far = behind > FAR_BEHIND * self._frame  # after a stall: at once rather than bit by bit
-            if behind <= LATE_SHARE * self._frame or not (
-                far or now - self._last_skip >= SKIP_SECONDS
-            ):
+            if now - self._due(captured) <= FAR_BEHIND * self._frame:
                 return
             del self._frames[self._next]
             self._next += 1
             self._next_captured = captured + self._frame
-            self._last_skip = now
             self.counts.skipped += 1

@@ -9,6 +9,7 @@ import numpy as np
 
 from .jitter import SAMPLE_RATE, Decision, JitterBuffer, Play
 from .protocol import AudioFrame
+from .stretch import stretched
 
 BLOCK = 80
 """Samples that are mixed at once: 5 ms."""
@@ -89,6 +90,8 @@ class Voice:
         """Whether work has been handed out that is not finished."""
         self.underruns = 0
         self.damaged = 0
+        self.lengthened = self.shortened = 0.0
+        """Seconds put in and left out so far to play in time."""
         self.power = 0.0
         """Mean square of what was taken of late."""
 
@@ -133,10 +136,17 @@ class Voice:
         if decision.play is Play.CONCEAL:
             return decoder.conceal(decision.following or None)
         try:
-            return decoder.push(decision.packet)
+            return self._stretched(decoder.push(decision.packet), decision.stretch)
         except ValueError:  # FormatError and InputError: damaged on its way, or hostile
             self.damaged += 1
             return decoder.conceal()
+
+    def _stretched(self, sound: np.ndarray, seconds: float) -> np.ndarray:
+        changed = stretched(sound, round(seconds * SAMPLE_RATE)) if seconds else sound
+        change = (len(changed) - len(sound)) / SAMPLE_RATE
+        self.lengthened += max(0.0, change)
+        self.shortened += max(0.0, -change)
+        return changed
 
     def finish(self, sound: np.ndarray, seconds: float) -> None:
         """Take what the work gave; ``seconds`` is how long it took."""

@@ -7,7 +7,11 @@ import numpy as np
 from .protocol import MAX_LEVEL
 
 THRESHOLD_DB = -50.0
-"""Level under full scale below which a block counts as silent."""
+"""Level under full scale below which a piece of a block counts as silent."""
+
+PIECE_SECONDS = 0.01
+"""A block is as loud as its loudest piece of this length, so that a word that begins at a block's
+end, softly, is sent with it."""
 
 HANGOVER_SECONDS = 0.4
 """How long it must be silent before sending stops: pauses between words pass."""
@@ -25,13 +29,19 @@ def level_db(block: np.ndarray) -> float:
     return min(0.0, 10.0 * float(np.log10(max(power, quietest))))
 
 
+def loudest_db(block: np.ndarray, seconds: float) -> float:
+    """Level of the loudest piece of a block that lasts ``seconds``."""
+    count = max(1, round(seconds / PIECE_SECONDS))
+    return max(level_db(piece) for piece in np.array_split(block, count))
+
+
 class SilenceGate:
     """Decide block by block whether sound is worth sending.
 
     Parameters
     ----------
     threshold_db : float
-        Blocks below it are silent.
+        Blocks with nothing above it are silent.
     """
 
     def __init__(self, threshold_db: float = THRESHOLD_DB) -> None:
@@ -43,7 +53,7 @@ class SilenceGate:
 
     def push(self, block: np.ndarray, seconds: float, muted: bool = False) -> bool | None:
         """Take a block of ``seconds``; True: send it, None: send a descriptor, False: nothing."""
-        if not muted and level_db(block) >= self._threshold:
+        if not muted and loudest_db(block, seconds) >= self._threshold:
             self._silent_for = 0.0
             self.closed = False
             return True

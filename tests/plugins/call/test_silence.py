@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from streamcodec_call.silence import SilenceGate, level_db
+from streamcodec_call.silence import THRESHOLD_DB, SilenceGate, level_db
 
 LOUD = np.full(1280, 0.1, np.float32)
 QUIET = np.full(1280, 1e-4, np.float32)
@@ -44,3 +44,10 @@ def test_mute_closes_at_once():
     assert gate.push(LOUD, 0.08, muted=True) is None
     assert gate.push(LOUD, 0.08, muted=True) is False
     assert gate.push(LOUD, 0.08) is True
+
+
+def test_a_word_that_begins_at_a_blocks_end_is_sent_with_it():
+    block = np.zeros(1280, np.float32)
+    block[-160:] = 0.005  # -46 dB, and -55 dB over the whole block
+    assert level_db(block) < THRESHOLD_DB
+    assert SilenceGate().push(block, 0.08) is True

@@ -10,10 +10,12 @@ from streamcodec_loopback.drift import (
     MAX_BEND,
     MAX_SLACK,
     MIN_SLACK,
+    NEARLY,
     QueueControl,
 )
 
 PACKET = 0.08
+LEAST = QueueControl(PACKET).least
 
 
 class Queue:
@@ -55,8 +57,8 @@ def test_two_clocks_are_kept_together_for_an_hour(ppm):
     assert queue.dry == 1  # the beginning
     assert queue.control.refills == queue.control.cuts == 0
     settled = slacks[len(slacks) // 10 :]
-    assert min(settled) > MIN_SLACK - 0.006
-    assert max(settled) < MIN_SLACK + 0.02
+    assert min(settled) > LEAST - 0.006
+    assert max(settled) < LEAST + 0.02
     assert 1e6 * queue.control.bend == pytest.approx(ppm, abs=100)
 
 
@@ -75,10 +77,10 @@ def test_a_queue_that_ran_dry_is_filled_at_once_and_held_deeper_for_a_while():
     minutes(queue, 1)
     queue.packet(stall=0.2)
     assert queue.control.refills == 1
-    assert queue.control.target == pytest.approx(MIN_SLACK * GROWTH, rel=0.05)
+    assert queue.control.target == pytest.approx(LEAST * GROWTH, rel=0.05)
     minutes(queue, 10)
-    assert queue.control.target == pytest.approx(MIN_SLACK, rel=0.01)
-    assert queue.slack == pytest.approx(MIN_SLACK, abs=0.005)
+    assert queue.control.target == pytest.approx(LEAST, rel=0.01)
+    assert queue.slack == pytest.approx(LEAST, abs=0.005)
 
 
 def test_a_machine_that_is_always_late_gets_no_more_than_the_most():
@@ -95,7 +97,7 @@ def test_sound_that_waits_too_long_is_cut_after_a_look_around():
     queue.depth += 0.5  # as after a stall whose sound came in late
     slacks = minutes(queue, 0.2)
     assert queue.control.cuts > 0
-    assert slacks[-1] < MIN_SLACK + CUT + 0.01
+    assert slacks[-1] < LEAST + CUT + 0.01
     assert slacks[10] > 0.4  # not before it has seen two seconds of it
     assert queue.dry == 1
 
@@ -104,5 +106,23 @@ def test_one_late_packet_counts_for_as_long_as_the_window():
     control = QueueControl(PACKET)
     control.steer(0.0)
     control.steer(0.001)
-    bends = [control.steer(MIN_SLACK).stretch for _ in range(24)]
+    bends = [control.steer(LEAST).stretch for _ in range(24)]
     assert all(bend > 1.0 for bend in bends)
+
+
+def test_the_least_slack_grows_with_the_packet_and_has_a_floor():
+    assert QueueControl(0.16).least == pytest.approx(2 * LEAST)
+    assert QueueControl(0.01).least == MIN_SLACK
+
+
+def test_a_queue_that_nearly_ran_dry_is_held_deeper_before_it_does():
+    control = QueueControl(PACKET)
+    control.steer(0.0)
+    control.steer(LEAST)
+    before = control.target
+    control.steer(0.9 * NEARLY * before)
+    assert control.target > 1.1 * before
+    assert control.refills == 0
+    for _ in range(200):
+        control.steer(1e-3)
+    assert control.target <= MAX_SLACK

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from streamcodec_loopback.drift import GROWTH, MIN_SLACK
+from streamcodec_loopback.drift import GROWTH, QueueControl
 from streamcodec_loopback.engine import (
     MAX_BRIDGED,
     QUIETEST_DB,
@@ -16,11 +16,12 @@ from streamcodec_loopback.engine import (
 from tests.plugins.loopback.fakes import FRAME, OVERLAP, RATE, DelayCodec, noise
 
 HALF = 48  # of the output's resampler
+LEAST_SLACK = QueueControl(FRAME / RATE).least
 
 
 def settled():
     """A queue that is neither empty nor too full."""
-    return MIN_SLACK
+    return LEAST_SLACK
 
 
 def engine_for(input_rate=RATE, output_rate=RATE, **options):
@@ -86,7 +87,7 @@ def test_the_search_gets_what_the_queue_can_spare():
     through(engine, noise(0.5), 160, queued=lambda: 0.06)
     allowed = engine.codec.allowed
     assert allowed[0] == pytest.approx(UTILIZATION * engine.packet_seconds - 0.01)
-    assert allowed[-1] == pytest.approx(0.06 - 0.01 - MIN_SLACK / 2, abs=1e-3)
+    assert allowed[-1] == pytest.approx(0.06 - 0.01 - LEAST_SLACK / 2, abs=1e-3)
     through(engine, noise(0.2), 160, queued=lambda: 0.0)
     assert engine.codec.allowed[-1] < 0
     assert engine.figures.deadline_misses > 0
@@ -95,7 +96,7 @@ def test_the_search_gets_what_the_queue_can_spare():
 def test_an_empty_queue_is_filled_before_the_sound():
     engine = engine_for()
     first = engine.push(np.zeros(FRAME, np.float32), lambda: 0.0)
-    assert len(first) / RATE == pytest.approx(GROWTH * MIN_SLACK + FRAME / RATE, abs=5e-3)
+    assert len(first) / RATE == pytest.approx(GROWTH * LEAST_SLACK + FRAME / RATE, abs=5e-3)
     engine.push(np.full(FRAME, 0.5, np.float32), settled)
     out = engine.push(np.full(FRAME, 0.5, np.float32), lambda: 0.0)
     # What the resampler held comes first.
