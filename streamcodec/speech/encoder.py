@@ -10,12 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from streamcodec.core.distortion import Distortion, audible_l1
+from streamcodec.core.distortion import Distortion
 from streamcodec.core.packet import Packet, StreamHeader
 from streamcodec.core.search import Budget, LatentSearch
 from streamcodec.errors import InputError
 from streamcodec.nn.layers import State
 from streamcodec.speech import geometry
+from streamcodec.speech.distance import loudness_distance
 from streamcodec.speech.frontend import MelFrontEnd
 from streamcodec.speech.model import SpeechModel, load_speech_model
 from streamcodec.speech.rate import BitControl, RateControl
@@ -67,7 +68,7 @@ class SpeechEncoder:
     model : str or Path, optional
         Name or folder of a model; the default model if omitted.
     distortion : callable
-        What the search calls close; see :mod:`streamcodec.core.distortion`.
+        What the search calls close; see :mod:`streamcodec.speech.distance`.
     control : BitControl, optional
         What hands out bits, in place of the controller that holds ``bitrate`` on average;
         :class:`~streamcodec.speech.rate.FixedPrice` lets the rate follow the signal.
@@ -96,7 +97,7 @@ class SpeechEncoder:
         sample_rate: int = geometry.SAMPLE_RATE,
         channels: int = 1,
         model: str | Path | SpeechModel | None = None,
-        distortion: Distortion = audible_l1,
+        distortion: Distortion = loudness_distance,
         control: BitControl | None = None,
         deadline: float | None = None,
         clock: Callable[[], float] = time.perf_counter,
