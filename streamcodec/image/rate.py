@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -19,24 +19,14 @@ SEARCH_SAVES = 0.9
 """What the search leaves of the bits of E alone at equal trade-off; a first guess, the control
 finds the rest."""
 
-PRICE_SLOPE = 1.5
+PRICE_SLOPE = 2.0
 """Change of the logarithm of the price for one of the bits: about what neighbouring rungs show."""
 
-CONTROL_GAIN = 0.6
+CONTROL_GAIN = 0.5
 """Part of a deviation that one look of the control corrects; the search follows with delay."""
 
 MAX_PRICE = 64.0
 """The price stays within 1/64 .. 64 of the rung's own: further away another rung is right."""
-
-USUAL_SLOPE = 0.06
-"""Squared lattice units that a bit is worth when a latent is put on the lattice. Half of what a
-uniform quantizer trades at high rate, 2 ln 2 / 12, which leaves room on both sides."""
-
-STEEPEST_SLOPE = 64.0
-"""Slope at which next to nothing is left of a picture."""
-
-BISECTIONS = 10
-"""Halvings of the slope's logarithm: the rate is met to far below a percent."""
 
 NEARLY = 0.997
 """Part of the bits that a landing aims at, so that it need not be repeated."""
@@ -76,23 +66,21 @@ def setting_of_quality(quality: float, trade_offs: Sequence[float]) -> Setting:
     return Setting(rung, wanted / trade_offs[rung])
 
 
-def setting_of_bits(bits: float, estimates: Sequence[float], searched: bool) -> Setting:
-    """Place on the ladder that makes a picture about ``bits`` long.
+def rungs_around(bits: float, estimates: Sequence[float]) -> list[int]:
+    """The rungs at which E alone takes more and less than ``bits``, nearest first above.
 
     Parameters
     ----------
     estimates
         Bits of E alone at each rung, ascending.
-    searched
-        Whether a search follows. Without one the next rung above is taken, as putting latents on
-        the lattice can only spare bits.
     """
-    if not searched:
-        enough = [r for r, estimate in enumerate(estimates) if estimate >= bits]
-        return Setting(enough[0] if enough else len(estimates) - 1)
-    likely = [max(1.0, SEARCH_SAVES * e) for e in estimates]
-    rung = min(range(len(likely)), key=lambda r: abs(math.log(likely[r] / max(bits, 1.0))))
-    price = (likely[rung] / max(bits, 1.0)) ** PRICE_SLOPE
+    above = next((r for r, e in enumerate(estimates) if e >= bits), len(estimates) - 1)
+    return [above, above - 1] if above > 0 and estimates[above] >= bits else [above]
+
+
+def setting_on(rung: int, bits: float, estimates: Sequence[float]) -> Setting:
+    """The price that makes a search on a rung take about ``bits``."""
+    price = (max(1.0, SEARCH_SAVES * estimates[rung]) / max(bits, 1.0)) ** PRICE_SLOPE
     return Setting(rung, min(max(price, 1 / MAX_PRICE), MAX_PRICE))
 
 
@@ -145,20 +133,3 @@ def settle(latents: Tensor, location: Tensor, log_scale: Tensor, slope: float) -
         best = torch.where(cost < least, symbols, best)
         least = torch.minimum(cost, least)
     return best
-
-
-def slope_for(bits: float, bits_at: Callable[[float], float]) -> float:
-    """The slope at which ``bits_at(slope)``, which falls, comes to ``bits`` from below.
-
-    0 if even that is short of it; ``STEEPEST_SLOPE`` if nothing brings it down.
-    """
-    if bits_at(0.0) <= bits:
-        return 0.0
-    low, high = math.log(USUAL_SLOPE / 256), math.log(STEEPEST_SLOPE)
-    for _ in range(BISECTIONS):
-        middle = (low + high) / 2
-        if bits_at(math.exp(middle)) > bits:
-            low = middle
-        else:
-            high = middle
-    return math.exp(high)

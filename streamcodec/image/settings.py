@@ -12,7 +12,53 @@ from streamcodec.image.rate import HIGHEST_BPP, LOWEST_BPP
 from streamcodec.image.tiles import DEFAULT_TILE
 from streamcodec.nn.image import STRIDE
 
-BUDGETS = tuple(Budget(n) for n in (0, 4, 8, 12, 16, 24, 32, 48, 80, 160, 400))
+STEP_SIZE, RHO = 0.06, 10.0
+"""Of the gradient steps. The distance is curved by some 10 bits a squared unit, so a pull to the
+lattice that is to be felt must be larger than that of speech."""
+
+OTHER_PASSES = 2
+"""Passes besides gradient steps and rounds: one for the curvature, one at the first point."""
+
+
+@dataclass(frozen=True)
+class ImageBudget:
+    """How hard to search a window.
+
+    Attributes
+    ----------
+    steps : Budget
+        Gradient steps off the lattice, by ADMM or freely.
+    rounds : int
+        Rounds of the descent on the lattice.
+    """
+
+    steps: Budget
+    rounds: int
+
+    @property
+    def passes(self) -> int:
+        """Passes through the generator and back that all this takes; 0 is no search."""
+        total = self.steps.iterations + self.rounds
+        return total + OTHER_PASSES if total else 0
+
+
+def _budget(iterations: int, rounds: int) -> ImageBudget:
+    return ImageBudget(Budget(iterations, step_size=STEP_SIZE, rho=RHO), rounds)
+
+
+BUDGETS = (
+    _budget(0, 0),
+    _budget(0, 3),
+    _budget(0, 5),
+    _budget(2, 7),
+    _budget(4, 9),
+    _budget(4, 13),
+    _budget(6, 16),
+    _budget(8, 24),
+    _budget(12, 40),
+    _budget(20, 80),
+    _budget(40, 200),
+)
 """Search budget of each complexity, 0 to 10. Trying single symbols through the generator, as
 speech does, is out of proportion for a hundred thousand of them."""
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from streamcodec import decode_image, encode_image
 from streamcodec.errors import InputError
-from streamcodec.image import search
+from streamcodec.image import windows
 from streamcodec.image.encoder import PictureEncoder
 from streamcodec.image.layout import parse_image
 from streamcodec.image.model import ImageModel
@@ -88,15 +88,15 @@ def test_windows_show_no_seams(
     large: NDArray[np.uint8], tiny: ImageModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Errors beside the borders of windows are no larger than elsewhere."""
-    monkeypatch.setattr(search, "MAX_WINDOW", 8 * 32)
+    monkeypatch.setattr(windows, "MAX_WINDOW", 8 * 32)
     settings = EncoderSettings(quality=50, complexity=4, tile=8 * 16)
     encoder = PictureEncoder(ArrayPicture(large), settings, model=tiny)
     data = b"".join(encoder.pieces())
-    windows = search.windows_of(encoder.grid)
-    assert len(windows) > 8
+    places = windows.windows_of(encoder.grid)
+    assert len(places) > 8
     error = np.square(decode_image(data, model=tiny).astype(float) - large).mean(axis=2)
     beside = np.zeros(error.shape, bool)
-    for window in windows:
+    for window in places:
         box = window.box.scaled(16)
         inner = Box(box.y0 + 8, box.y1 - 8, box.x0 + 8, box.x1 - 8)
         border = np.zeros_like(beside)
@@ -117,12 +117,12 @@ def test_what_was_found_is_the_margin_of_what_comes(
     settings = EncoderSettings(quality=50, complexity=0, tile=16 * 16)
     encoder = PictureEncoder(ArrayPicture(large), settings, model=tiny)
     list(encoder.pieces())
-    windows = search.windows_of(encoder.grid)
+    places = windows.windows_of(encoder.grid)
     encoder._found = {0: torch.full((15, 15, tiny.latent_dim), 7.0)}
-    place = encoder._surroundings(windows[1])
+    place = encoder._surroundings(places[1])
     gain = tiny.gains[encoder._setting.rung]
-    overlap = encoder.grid[0].common(windows[1].box.grown(search.MARGIN, encoder.grid.bounds))
-    around = windows[1].box.grown(search.MARGIN, encoder.grid.bounds)
+    overlap = encoder.grid[0].common(places[1].box.grown(windows.MARGIN, encoder.grid.bounds))
+    around = places[1].box.grown(windows.MARGIN, encoder.grid.bounds)
     seen = (place.fixed * gain)[overlap.within(around).slices]
     if overlap.area:
         assert bool((seen.round() == 7).all())

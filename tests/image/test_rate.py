@@ -11,12 +11,12 @@ import torch
 from streamcodec.errors import InputError
 from streamcodec.image.rate import (
     MAX_PRICE,
-    STEEPEST_SLOPE,
+    SEARCH_SAVES,
     PriceControl,
-    setting_of_bits,
+    rungs_around,
     setting_of_quality,
+    setting_on,
     settle,
-    slope_for,
 )
 
 TRADE_OFFS = (0.02, 0.005, 0.0012, 0.0003)
@@ -37,15 +37,20 @@ def test_quality_walks_the_ladder_without_steps() -> None:
         setting_of_quality(101, TRADE_OFFS)
 
 
-def test_a_rung_near_the_rate() -> None:
+def test_rungs_near_the_rate() -> None:
     estimates = [1000.0, 2000.0, 4000.0, 8000.0]
-    assert setting_of_bits(1800, estimates, True).rung == 1
-    assert setting_of_bits(1800, estimates, True).price == pytest.approx(1.0, abs=0.01)
-    assert setting_of_bits(2100, estimates, True).price < 1
-    assert setting_of_bits(2100, estimates, False).rung == 2
-    assert setting_of_bits(10**9, estimates, True).price == pytest.approx(1 / MAX_PRICE)
-    assert setting_of_bits(10**9, estimates, False).rung == 3
-    assert setting_of_bits(-5, estimates, True).rung == 0
+    assert rungs_around(1800, estimates) == [1, 0]
+    assert rungs_around(2100, estimates) == [2, 1]
+    assert rungs_around(10**9, estimates) == [3]
+    assert rungs_around(-5, estimates) == [0]
+
+
+def test_the_price_of_a_rung_is_lower_the_more_bits_there_are() -> None:
+    estimates = [1000.0, 2000.0, 4000.0, 8000.0]
+    # A search takes a little less than E alone.
+    assert setting_on(1, SEARCH_SAVES * 2000, estimates).price == pytest.approx(1.0)
+    assert setting_on(1, 1500, estimates).price > 1 > setting_on(1, 2100, estimates).price
+    assert setting_on(3, 1, estimates).price == MAX_PRICE
 
 
 def test_the_price_follows_the_bits() -> None:
@@ -65,14 +70,4 @@ def test_settling_trades_distance_for_bits() -> None:
     location, log_scale = torch.zeros(4), torch.full((4,), -1.0)
     assert settle(latents, location, log_scale, 0.0).tolist() == [0, 1, 3, 9]
     assert settle(latents, location, log_scale, 0.07).tolist() == [0, 0, 2, 9]
-    assert settle(latents, location, log_scale, STEEPEST_SLOPE).tolist() == [0, 0, 0, 0]
-
-
-def test_the_slope_meets_the_bits_from_below() -> None:
-    def bits_at(slope: float) -> float:
-        return 1000.0 / (1.0 + slope)
-
-    slope = slope_for(400.0, bits_at)
-    assert 396 < bits_at(slope) <= 400
-    assert slope_for(2000.0, bits_at) == 0.0
-    assert slope_for(0.0, bits_at) == pytest.approx(STEEPEST_SLOPE)
+    assert settle(latents, location, log_scale, 64.0).tolist() == [0, 0, 0, 0]

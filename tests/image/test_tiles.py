@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from streamcodec.image.search import MAX_WINDOW, windows_of
 from streamcodec.image.tiles import Box, TileGrid, divided
+from streamcodec.image.windows import MAX_WINDOW, windows_of
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,65 @@
+"""Landing: from what a window's search has found to a lattice point of a wanted number of bits."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from torch import Tensor
+
+from streamcodec.core.integer_network import MAX_SYMBOL
+from streamcodec.core.lattice import Moves, by_price, moves_of, price_for
+from streamcodec.image.problem import WindowProblem
+from streamcodec.image.search import Searched
+
+
+class LatticePoints(Protocol):
+    """Lattice points of a window at more or fewer bits.
+
+    Attributes
+    ----------
+    found : Tensor
+        The point where no number of bits is asked for, ``(h, w, dim)``.
+    """
+
+    found: Tensor
+
+    def with_bits(self, bits: float) -> tuple[Tensor, float]:
+        """A point of at most ``bits``, or nearly, and its bits under the prior."""
+
+
+class GuessPoints:
+    """Points around E's guess, with no generator in sight.
+
+    Symbols are put where squared distance from the guess and bits together cost least.
+    """
+
+    def __init__(self, problem: WindowProblem, guess: Tensor) -> None:
+        self._settled = problem.settling(guess)
+        self.found = self._settled(0.0)[0]
+
+    def with_bits(self, bits: float) -> tuple[Tensor, float]:
+        """The point at the slope that comes to so many bits."""
+        return self._settled(price_for(bits, lambda slope: self._settled(slope)[1]))
+
+
+class SearchedPoints:
+    """Points around what a search found.
+
+    The moves are made that cost the least distance for a bit saved, or bring the most for a bit
+    spent.
+    """
+
+    def __init__(self, problem: WindowProblem, searched: Searched) -> None:
+        self._problem = problem
+        self._curvature = searched.curvature
+        self._moves: Moves | None = searched.moves
+        self.found = searched.moves.symbols.clamp(-MAX_SYMBOL, MAX_SYMBOL)
+
+    def with_bits(self, bits: float) -> tuple[Tensor, float]:
+        """The point that comes to so many bits by moves from the last one."""
+        moves = self._moves or moves_of(self._problem, self.found, self._curvature)
+        self._moves = None
+        point = by_price(moves, fewer=moves.look.bits > bits)
+        price = price_for(bits, lambda p: self._problem.lattice_bits(point(p)))
+        self.found = point(price).clamp(-MAX_SYMBOL, MAX_SYMBOL)
+        return self.found, self._problem.lattice_bits(self.found)
