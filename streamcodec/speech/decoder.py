@@ -15,6 +15,7 @@ from streamcodec.nn.layers import State
 from streamcodec.speech import geometry
 from streamcodec.speech.concealment import Concealment
 from streamcodec.speech.model import SpeechModel, load_speech_model
+from streamcodec.speech.postfilter import STRENGTH, ContrastFilter
 
 VOCODERS = ("neural", "griffin-lim")
 """Ways back from mel frames to sound."""
@@ -80,13 +81,16 @@ class SpeechDecoder:
         the loaded model is assumed.
     vocoder : {"neural", "griffin-lim"}
         ``"griffin-lim"`` reconstructs phase without any weights of a vocoder.
+    postfilter : float
+        Strength of :class:`streamcodec.speech.postfilter.ContrastFilter`, 0 to 1; 0 switches it
+        off.
     model : str or Path, optional
         Name or folder of a model; the default model if omitted.
 
     Raises
     ------
     InputError
-        If the vocoder is unknown.
+        If the vocoder is unknown or the strength out of range.
     FormatError
         If ``header`` is not a header of ours.
     ModelMismatchError
@@ -98,6 +102,7 @@ class SpeechDecoder:
         header: StreamHeader | bytes | None = None,
         *,
         vocoder: str = "neural",
+        postfilter: float = STRENGTH,
         model: str | Path | SpeechModel | None = None,
     ) -> None:
         self.model = model if isinstance(model, SpeechModel) else load_speech_model(model)
@@ -114,7 +119,10 @@ class SpeechDecoder:
             )
         if vocoder not in VOCODERS:
             raise InputError(f"vocoder must be one of {VOCODERS}, not {vocoder!r}")
+        if not 0.0 <= postfilter <= 1.0:
+            raise InputError(f"postfilter must be 0 to 1, not {postfilter!r}; 0 switches it off")
         self.header = header
+        self._postfilter = ContrastFilter(postfilter)
         self._synthesis = _synthesis(vocoder, self.model)
         self._concealment = Concealment(self.model.prior, self.model.gains)
         self.reset()
@@ -232,7 +240,7 @@ class SpeechDecoder:
     def _synthesize(self, latents: Tensor, fade: Tensor | None) -> np.ndarray:
         with torch.no_grad():
             mel, self._generator_state = self.model.generator(latents[None], self._generator_state)
-        frames = mel[0]
+            frames = self._postfilter(mel[0])
         if fade is not None:
             frames = frames - fade[:, None]
         return self._synthesis.push(frames.numpy())
