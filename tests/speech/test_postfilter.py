@@ -27,12 +27,14 @@ def test_level_stays_and_contrast_grows():
 
 
 def test_peaks_stay_peaks_and_valleys_get_deeper():
-    # A falling row of formants: the first is the highest.
-    bands = torch.arange(N_MELS)
-    frame = (torch.sin(bands / 4.0) - bands / 40.0)[None]
+    frame = torch.sin(torch.arange(N_MELS) / 2.0)[None]
     filtered = ContrastFilter()(frame)
-    assert filtered.argmax() == frame.argmax()
-    assert filtered.max() - filtered.min() > (1 + 0.9 * STRENGTH) * (frame.max() - frame.min())
+    # Somewhere in the middle: a peak at band 41 and the valleys beside it.
+    peak, valleys = 41, (35, 47)
+    assert filtered[0, 36:47].argmax() == frame[0, 36:47].argmax() == peak - 36
+    for valley in valleys:
+        stretched = (filtered[0, peak] - filtered[0, valley]) / (frame[0, peak] - frame[0, valley])
+        assert float(stretched) == pytest.approx(1 + STRENGTH, abs=0.02)
 
 
 def test_what_is_flat_stays_as_it_is():
