@@ -29,7 +29,7 @@ from streamcodec.errors import ModelError
 from streamcodec.nn.image import ImageEncoder, ImageGenerator
 from streamcodec.nn.spatial_prior import NEIGHBOURS, SpatialPrior
 
-DEFAULT_MODEL = "image-1"
+DEFAULT_MODEL = "image-2"
 """Folder of the default weights inside the package of trained models."""
 
 KIND = "image"

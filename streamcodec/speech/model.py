@@ -35,7 +35,7 @@ from streamcodec.nn.prior import MaskedPrior
 from streamcodec.nn.vocoder import Vocoder
 from streamcodec.speech import geometry
 
-DEFAULT_MODEL = "speech-1"
+DEFAULT_MODEL = "speech-2"
 """Folder of the default weights inside the package of trained models."""
 
 _PARTS = ("decoder", "encoder", "vocoder")
