@@ -22,6 +22,7 @@ import torch
 
 import streamcodec
 from bench.clips import load_clips
+from streamcodec.speech.vocoders import DEFAULT_VOCODER, VOCODERS
 
 BLOCK = 320
 """Samples pushed at a time: 20 ms at 16 kHz."""
@@ -96,7 +97,7 @@ def main() -> None:
     parser.add_argument("--bitrate", type=int, default=2000)
     parser.add_argument("--complexity", type=int, default=6)
     parser.add_argument("--low-delay", action="store_true")
-    parser.add_argument("--vocoder", default="neural", choices=["neural", "griffin-lim"])
+    parser.add_argument("--vocoder", default=DEFAULT_VOCODER, choices=VOCODERS)
     options = parser.parse_args()
     torch.set_num_threads(1)
     print("minute  encode   decode   slowest packet   kbit/s   memory")

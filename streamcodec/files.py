@@ -19,6 +19,7 @@ from .core.packet import Packet
 from .errors import InputError
 from .safefile import checked_pair, replacing
 from .speech.encoder import SpeechEncoder
+from .speech.vocoders import DEFAULT_VOCODER
 from .streamfile import is_stream, open_stream
 
 Progress = Callable[[float, float | None], None]
@@ -183,7 +184,7 @@ def decode_file(
     src: str | Path,
     dst: str | Path,
     *,
-    vocoder: str = "neural",
+    vocoder: str = DEFAULT_VOCODER,
     recover: bool = False,
     model: str | Path | None = None,
     progress: Progress | None = None,

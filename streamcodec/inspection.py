@@ -14,6 +14,7 @@ from .speech import geometry
 from .speech.frontend import MelFrontEnd
 from .speech.model import SpeechModel
 from .speech.resample import StreamingInput
+from .speech.vocoders import DEFAULT_VOCODER
 from .streamfile import open_stream
 
 DECIBELS_PER_NEPER = 20 / np.log(10)
@@ -69,7 +70,7 @@ def view_stream(
     *,
     original: Path | None = None,
     seconds: float = 20.0,
-    vocoder: str = "neural",
+    vocoder: str = DEFAULT_VOCODER,
     recover: bool = False,
     model: str | Path | None = None,
 ) -> StreamView:

@@ -21,6 +21,7 @@ from .core.container_layout import (
 from .core.packet import KIND_SPEECH, PREFIX_BYTES, Packet, StreamHeader, parse_packet
 from .errors import FormatError, StreamcodecError
 from .speech.geometry import SAMPLE_RATE
+from .speech.vocoders import DEFAULT_VOCODER
 
 if TYPE_CHECKING:
     import numpy as np
@@ -113,7 +114,9 @@ class StreamFile:
         """Length of the signal, None if the file does not say."""
         return None if self.trailer is None else self.trailer.total_samples / SAMPLE_RATE
 
-    def decoder(self, *, vocoder: str = "neural", model: str | Path | None = None) -> SpeechDecoder:
+    def decoder(
+        self, *, vocoder: str = DEFAULT_VOCODER, model: str | Path | None = None
+    ) -> SpeechDecoder:
         """Make a decoder for this stream.
 
         Raises

@@ -69,7 +69,7 @@ def _add_codec_options(parser: ArgumentParser) -> None:
         help="0 to 10: most effort spent on a packet; less where time is short (%(default)s)",
     )  # fmt: skip
     parser.add_argument("--low-delay", action="store_true", help="40 ms packets")
-    parser.add_argument("--vocoder", choices=("neural", "griffin-lim"), default="neural")
+    parser.add_argument("--vocoder", choices=("griffin-lim", "neural"), default="griffin-lim")
     parser.add_argument("--model", help="name or folder of a model")
     parser.add_argument(
         "--bypass", action="store_true",

@@ -60,7 +60,7 @@ class LoopbackSettings:
     bitrate: int = 2000
     complexity: int = 6
     low_delay: bool = False
-    vocoder: str = "neural"
+    vocoder: str = "griffin-lim"
     bypass: bool = False
     loss: float = 0.0
     burst: float | None = None

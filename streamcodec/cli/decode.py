@@ -6,6 +6,7 @@ from argparse import ArgumentParser, Namespace
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from ..speech.vocoders import DEFAULT_VOCODER, VOCODERS
 from .console import (
     duration,
     named_input,
@@ -41,7 +42,7 @@ def add_command(commands: Commands) -> None:
 def add_decoder_options(parser: ArgumentParser) -> None:
     """Add the options that every command with a decoder in it takes."""
     parser.add_argument(
-        "--vocoder", choices=("neural", "griffin-lim"), default="neural",
+        "--vocoder", choices=VOCODERS, default=DEFAULT_VOCODER,
         help="how the decoded picture becomes sound (default %(default)s)",
     )  # fmt: skip
     parser.add_argument(

@@ -16,9 +16,7 @@ from streamcodec.speech import geometry
 from streamcodec.speech.concealment import Concealment
 from streamcodec.speech.model import SpeechModel, load_speech_model
 from streamcodec.speech.postfilter import STRENGTH, ContrastFilter
-
-VOCODERS = ("neural", "griffin-lim")
-"""Ways back from mel frames to sound."""
+from streamcodec.speech.vocoders import DEFAULT_VOCODER, VOCODERS
 
 FARTHEST_FOLLOWING = 4
 """Packets over which a gap is bridged; a wider one says nothing about what was between."""
@@ -79,7 +77,7 @@ class SpeechDecoder:
     header : StreamHeader or bytes, optional
         Header of the stream, from ``SpeechEncoder.header``. Without one the default profile of
         the loaded model is assumed.
-    vocoder : {"neural", "griffin-lim"}
+    vocoder : {"griffin-lim", "neural"}
         ``"griffin-lim"`` reconstructs phase without any weights of a vocoder.
     postfilter : float
         Strength of :class:`streamcodec.speech.postfilter.ContrastFilter`, 0 to 1; 0 switches it
@@ -101,7 +99,7 @@ class SpeechDecoder:
         self,
         header: StreamHeader | bytes | None = None,
         *,
-        vocoder: str = "neural",
+        vocoder: str = DEFAULT_VOCODER,
         postfilter: float = STRENGTH,
         model: str | Path | SpeechModel | None = None,
     ) -> None:
