@@ -37,7 +37,8 @@ def test_json_reports(
     report = json.loads(capsys.readouterr().out)
     assert {"bpp", "bytes", "width", "height", "tiles", "seconds"} <= report.keys()
     assert report["bytes"] == coded.stat().st_size
-    assert 0.19 < report["bpp"] <= 0.2
+    # Bits that bring an untrained model nothing are not spent.
+    assert 0.15 < report["bpp"] <= 0.2
     assert run("decode", coded, back, "--json", *model) == 0
     report = json.loads(capsys.readouterr().out)
     assert (report["width"], report["height"]) == (210, 150)
