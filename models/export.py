@@ -1,6 +1,6 @@
 """Turn a training run into the weight files of a speech model.
 
-    python -m streamcodec_models.export RUN models/weights/speech-2
+    python -m streamcodec_models.export RUN models/weights/NAME
 
 Weights are stored in half precision, the integer prior as integers. The files are written next
 to their places and then moved there together.

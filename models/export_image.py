@@ -1,6 +1,6 @@
 """Turn a training run into the weight files of an image model.
 
-python -m streamcodec_models.export_image RUN models/weights/image-2
+python -m streamcodec_models.export_image RUN models/weights/NAME
 """
 
 from __future__ import annotations

@@ -8,8 +8,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from streamcodec.speech.distance import MAX_NORMALIZED
+
 Judgement = list[tuple[Tensor, list[Tensor]]]
 """What :class:`streamcodec.nn.discriminator.Discriminator` returns."""
+
+
+AMPLITUDE_POWER = 0.8
+"""Exponent of amplitudes, between logarithm and wave; near loudness, which grows as the 0.6th."""
+
+AMPLITUDE_SCALE = 0.64
+"""Brings the amplitude loss to about the size of :func:`mel_loss` at 2 kbit/s."""
+
+LEAST_AMPLITUDE = 0.3
+"""Compressed amplitude of crops that are next to silent, 35 dB below speech of usual level."""
 
 
 def mel_filterbank(sample_rate: int, n_fft: int, n_mels: int) -> Tensor:
@@ -17,18 +29,6 @@ def mel_filterbank(sample_rate: int, n_fft: int, n_mels: int) -> Tensor:
     import librosa
 
     return torch.from_numpy(librosa.filters.mel(sr=sample_rate, n_fft=n_fft, n_mels=n_mels))
-
-
-AMPLITUDE_POWER = 0.8
-"""Exponent of amplitudes, between logarithm and wave; near loudness, which grows as the 0.6th."""
-
-AMPLITUDE_SCALE = 0.64
-
-LEAST_AMPLITUDE = 0.3
-"""Compressed amplitude of crops that are next to silent, 35 dB below speech of usual level."""
-
-MAX_NORMALIZED = 4.0
-"""Normalized log-mel beyond which nothing of full scale lies; keeps the exponential in bounds."""
 
 
 class MultiResolutionSpectralLoss(nn.Module):
@@ -86,7 +86,7 @@ def amplitude_loss(mel: Tensor, target: Tensor, mel_std: float) -> Tensor:
 
     Root mean square over the bands of a frame, so that one band far off counts more than many that
     are nearly right, and mean over frames, loud ones counting more: what :func:`mel_loss` in the
-    logarithm of amplitudes does not know. Scaled to about the size of :func:`mel_loss` at 2 kbit/s.
+    logarithm of amplitudes does not know.
 
     Parameters
     ----------

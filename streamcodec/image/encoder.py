@@ -163,7 +163,7 @@ class PictureEncoder:
                 if part > 1.0:
                     points = SearchedPoints(problem, unsearched(problem, points.found))
                 symbols, _ = points.with_bits(bits)
-                distance += self.model.trade_offs[rung] * problem.lattice_cost(symbols, 0.0)
+                distance += self.model.trade_offs[rung] * problem.lattice_distance(symbols)
             distances.append(distance)
         return rungs[int(np.argmin(distances))]
 

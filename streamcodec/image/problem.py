@@ -138,9 +138,13 @@ class WindowProblem:
         return float(self._tile_bits(symbols[None], symbols[None]))
 
     @torch.no_grad()
+    def lattice_distance(self, symbols: Tensor) -> float:
+        """Distance of a lattice point, in bits at the rung's own price."""
+        return float(self._distance_in_bits(symbols))
+
     def lattice_cost(self, symbols: Tensor, price: float) -> float:
         """Distance in bits of a lattice point, and its bits at a price."""
-        return float(self._distance_in_bits(symbols)) + price * self.lattice_bits(symbols)
+        return self.lattice_distance(symbols) + price * self.lattice_bits(symbols)
 
     def _distance_in_bits(self, latents: Tensor) -> Tensor:
         return self._in_bits(self.pictures(latents[None]))

@@ -15,7 +15,8 @@ from streamcodec.nn.layers import State
 from streamcodec.speech import geometry
 from streamcodec.speech.concealment import Concealment
 from streamcodec.speech.model import SpeechModel, load_speech_model
-from streamcodec.speech.postfilter import STRENGTH, ContrastFilter
+from streamcodec.speech.phase import StreamingPhase
+from streamcodec.speech.postfilter import DEFAULT_STRENGTH, ContrastFilter
 from streamcodec.speech.vocoders import DEFAULT_VOCODER, VOCODERS
 
 FARTHEST_FOLLOWING = 4
@@ -38,8 +39,6 @@ class NeuralSynthesis:
     """
 
     def __init__(self, model: SpeechModel) -> None:
-        from streamcodec.speech.phase import StreamingPhase
-
         self._vocoder = model.vocoder
         # All of the wanted magnitude is the estimate's own: the vocoder's fine structure stays.
         self._refinement = StreamingPhase(model.filterbank, mel_weight=1.0)
@@ -64,8 +63,6 @@ class NeuralSynthesis:
 def _synthesis(vocoder: str, model: SpeechModel) -> _Synthesis:
     if vocoder == "neural":
         return NeuralSynthesis(model)
-    from streamcodec.speech.phase import StreamingPhase  # compiles code that few need
-
     return StreamingPhase(model.filterbank)
 
 
@@ -100,7 +97,7 @@ class SpeechDecoder:
         header: StreamHeader | bytes | None = None,
         *,
         vocoder: str = DEFAULT_VOCODER,
-        postfilter: float = STRENGTH,
+        postfilter: float = DEFAULT_STRENGTH,
         model: str | Path | SpeechModel | None = None,
     ) -> None:
         self.model = model if isinstance(model, SpeechModel) else load_speech_model(model)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from streamcodec.speech.geometry import MEL_STD, N_MELS
 
-STRENGTH = 0.1
+DEFAULT_STRENGTH = 0.1
 """Share by which the distance from the envelope grows. On held-out speakers at all rungs, PESQ is
 flat and DistillMOS rises from 0.1 to 0.2, but ESTOI and ViSQOL are best near 0.1."""
 
@@ -35,7 +35,7 @@ class ContrastFilter:
         0 leaves frames as they are.
     """
 
-    def __init__(self, strength: float = STRENGTH) -> None:
+    def __init__(self, strength: float = DEFAULT_STRENGTH) -> None:
         self.strength = strength
         self._stretch = (1.0 + strength) * torch.eye(N_MELS) - strength * _smoothing()
 

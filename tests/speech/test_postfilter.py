@@ -9,7 +9,7 @@ import torch
 import streamcodec
 from streamcodec.errors import InputError
 from streamcodec.speech.geometry import MEL_STD, N_MELS
-from streamcodec.speech.postfilter import STRENGTH, ContrastFilter
+from streamcodec.speech.postfilter import DEFAULT_STRENGTH, ContrastFilter
 
 FRAMES = torch.randn(12, N_MELS, generator=torch.Generator().manual_seed(0)) * 0.7
 
@@ -22,8 +22,8 @@ def test_level_stays_and_contrast_grows():
     filtered = ContrastFilter()(FRAMES)
     torch.testing.assert_close(level(filtered), level(FRAMES), rtol=1e-4, atol=0.0)
     grown = filtered.std(dim=1) / FRAMES.std(dim=1)
-    assert grown.min() > 1.0 + 0.8 * STRENGTH
-    assert grown.max() < 1.0 + 1.05 * STRENGTH
+    assert grown.min() > 1.0 + 0.8 * DEFAULT_STRENGTH
+    assert grown.max() < 1.0 + 1.05 * DEFAULT_STRENGTH
 
 
 def test_peaks_stay_peaks_and_valleys_get_deeper():
@@ -34,7 +34,7 @@ def test_peaks_stay_peaks_and_valleys_get_deeper():
     assert filtered[0, 36:47].argmax() == frame[0, 36:47].argmax() == peak - 36
     for valley in valleys:
         stretched = (filtered[0, peak] - filtered[0, valley]) / (frame[0, peak] - frame[0, valley])
-        assert float(stretched) == pytest.approx(1 + STRENGTH, abs=0.02)
+        assert float(stretched) == pytest.approx(1 + DEFAULT_STRENGTH, abs=0.02)
 
 
 def test_what_is_flat_stays_as_it_is():
