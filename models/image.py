@@ -114,6 +114,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--batch", type=int, default=8)
     p.add_argument("--side", type=int, default=128, help="crop side, a multiple of 16")
     p.add_argument("--lr", type=float, default=1e-3)
+    p.add_argument("--optimizer", choices=["adamw", "muon"], default="adamw")
     p.add_argument("--clip", type=float, default=5.0, help="largest gradient norm")
     p.add_argument("--decay", type=float, default=0.999, help="of the weight average")
     p.add_argument("--threads", type=int, default=1)

@@ -132,6 +132,8 @@ def train(args: argparse.Namespace) -> None:
 def inherited(run: Path) -> dict[str, Any]:
     """Rate multipliers that an earlier stage of the run arrived at."""
     extra: dict[str, Any] = {}
+    if (run / "inherited.pt").exists():  # of a finished model that the run began with
+        extra |= torch.load(run / "inherited.pt", map_location="cpu", weights_only=True)
     for name in ("autoencoder", "joint"):
         path = run / f"stage-{name}.pt"
         if path.exists():
@@ -294,6 +296,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--batch", type=int, default=16)
     p.add_argument("--samples", type=int, default=16_640, help="crop length, a multiple of 640")
     p.add_argument("--lr", type=float, default=5e-4)
+    p.add_argument("--optimizer", choices=["adamw", "muon"], default="adamw")
     p.add_argument("--clip", type=float, default=5.0, help="largest gradient norm")
     p.add_argument("--decay", type=float, default=0.999, help="of the weight average")
     p.add_argument("--adversary-from", type=float, default=0.5, help="part of the run before it")

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from . import losses
+from .muon import Muon, matrices
 from .speech_model import SpeechModel, load_model
 
 
@@ -51,9 +52,7 @@ class Stage:
         self.name, self.args = name, args
         self.trained = trained
         self.parameters = [p for m in trained.values() for p in m.parameters()]
-        self.optimizer = torch.optim.AdamW(
-            self.parameters, lr=args.lr, betas=(0.8, 0.99), weight_decay=1e-3
-        )
+        self.optimizer = _optimizer(args, trained, self.parameters)
         self.average = {
             f"{k}.{n}": t.detach().clone()
             for k, m in trained.items()
@@ -147,6 +146,15 @@ class Stage:
                 for n, t in m.state_dict().items():
                     if t.is_floating_point():
                         self.average[f"{k}.{n}"].lerp_(t, 1 - decay)
+
+
+def _optimizer(
+    args: argparse.Namespace, trained: dict[str, nn.Module], parameters: list[nn.Parameter]
+) -> torch.optim.Optimizer:
+    if args.optimizer == "muon":
+        networks = [m for k, m in trained.items() if k in ("encoder", "generator", "prior")]
+        return Muon(parameters, matrices(networks), args.lr)
+    return torch.optim.AdamW(parameters, lr=args.lr, betas=(0.8, 0.99), weight_decay=1e-3)
 
 
 def _rounded(figures: dict[str, float]) -> str:

@@ -1,0 +1,112 @@
+"""Begin a training run from the weights of a finished model.
+
+    python -m streamcodec_models adopt models/weights/speech-2 runs/a
+
+The folder then trains on from there as from any run. Weights come back from half precision; where
+optimizer and averages stood is not kept in a model, so a stage begins with fresh ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from streamcodec.core.model_file import read_weights
+from streamcodec.errors import StreamcodecError
+
+from .image_model import PEAK, ImageConfig, ImageModel
+from .speech_model import SpeechConfig, SpeechModel
+
+Described = dict[str, Any]
+
+
+def adopt(folder: Path, run: Path) -> list[str]:
+    """Write the run's files; returns their names.
+
+    Raises
+    ------
+    FileExistsError
+        The run holds a model already.
+    ModelError, FileNotFoundError
+        The folder holds no readable model.
+    """
+    if (run / "model.pt").exists():
+        raise FileExistsError(f"{run} holds a model already; give a new folder")
+    paths = sorted(folder.glob("*.safetensors"))
+    if not any(p.stem == "decoder" for p in paths):
+        raise FileNotFoundError(f"{folder} holds no model (no decoder.safetensors)")
+    parts = {p.stem: read_weights(p) for p in paths}
+    described, tensors = parts["decoder"]
+    for name in ("encoder", "vocoder"):
+        tensors |= parts[name][1] if name in parts else {}
+    tensors["log_gain"] = tensors["gains"].log()
+    run.mkdir(parents=True, exist_ok=True)
+    if described.get("kind") == "image":
+        files = _image(described, tensors)
+    else:
+        files = _speech({**parts["vocoder"][0], **described}, parts["vocoder"][0], tensors)
+        if "discriminator" in parts:
+            files["discriminator.pt"] = {k: v.float() for k, v in parts["discriminator"][1].items()}
+    config = files.pop("config")
+    (run / "config.json").write_text(json.dumps(config, indent=1))
+    for name, content in files.items():
+        torch.save(content, run / name)
+    return ["config.json", *files]
+
+
+def _image(described: Described, tensors: dict[str, Tensor]) -> Described:
+    lambdas = tuple(1.0 / (t * PEAK**2) for t in described["trade_offs"])
+    config = ImageConfig(**{**_known(described, ImageConfig), "lambdas": lambdas})
+    return {"config": asdict(config), "model.pt": _filled(ImageModel(config), tensors)}
+
+
+def _speech(described: Described, vocoder: Described, tensors: dict[str, Tensor]) -> Described:
+    shape = {f"vocoder_{k}": vocoder[k] for k in ("channels", "hidden", "blocks")}
+    config = SpeechConfig(**{**_known(described, SpeechConfig), **shape})
+    log_lambda = [
+        math.log(trade_off * target)
+        for trade_off, target in zip(described["trade_offs"], config.targets, strict=True)
+    ]
+    return {
+        "config": asdict(config),
+        "model.pt": _filled(SpeechModel(config), tensors),
+        "inherited.pt": {"log_lambda": log_lambda},
+    }
+
+
+def _known(described: Described, config: type) -> Described:
+    """Those entries that a configuration knows, lists as tuples."""
+    names = {f.name for f in fields(config)}
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in described.items() if k in names}
+
+
+def _filled(model: nn.Module, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """State of a model with the tensors of the same names; what else it holds is as at first."""
+    state = model.state_dict()
+    missing = {k for k, _ in model.named_parameters()} - tensors.keys()
+    if missing:
+        raise FileNotFoundError(f"the model lacks {', '.join(sorted(missing))}")
+    return state | {k: tensors[k].float() for k in state.keys() & tensors.keys()}
+
+
+def main() -> None:
+    """Command line of the adoption."""
+    parser = argparse.ArgumentParser(description="begin a run from a finished model")
+    parser.add_argument("folder", type=Path, help="folder of the model")
+    parser.add_argument("run", type=Path, help="folder of the new run")
+    args = parser.parse_args()
+    try:
+        print(f"{args.run}: {', '.join(adopt(args.folder, args.run))}")
+    except (StreamcodecError, OSError) as error:
+        raise SystemExit(f"adopt: {error}") from error
+
+
+if __name__ == "__main__":
+    main()
