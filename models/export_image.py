@@ -43,6 +43,7 @@ def export(run: Path, folder: Path, pictures: torch.Tensor) -> dict[str, int]:
         "rate_scales": list(c.rate_scales),
         # Mean squared error of pixels in 0..1 that is worth one bit a pixel.
         "trade_offs": [1.0 / (lam * PEAK**2) for lam in c.lambdas],
+        "distortion": c.distortion,
         "integer_prior": prior_config,
     }
     decoder = half(model.generator.state_dict(), "generator.")

@@ -4,7 +4,8 @@
 
 Starts from whatever the run folder holds, resumes where it was interrupted, writes
 ``curve-image.tsv`` and ends with rate and PSNR on held-out pictures. The same command uses a CUDA
-GPU if there is one.
+GPU if there is one. ``--loss`` trains a finished run on towards MS-SSIM or against an adversary
+(:mod:`streamcodec_models.image_objectives`), as a stage of its own.
 """
 
 from __future__ import annotations
@@ -16,9 +17,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from .image_model import PEAK, ImageModel, load_config, load_model
+from streamcodec.image.distortion import ms_ssim
+
+from .image_model import ImageModel, load_config, load_model
+from .image_objectives import LOSSES, PERCEPTUAL, objective_of
 from .photos import PhotoCorpus
 from .stage import Stage
 
@@ -33,6 +37,8 @@ def train(args: argparse.Namespace) -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     args.run.mkdir(parents=True, exist_ok=True)
     config = load_config(args.run)
+    if args.loss != PERCEPTUAL:
+        config.distortion = args.loss
     (args.run / "config.json").write_text(json.dumps(asdict(config), indent=1))
     corpus = PhotoCorpus(args.data, args.cache or args.run / "cache")
     model = load_model(args.run, config).to(device)
@@ -43,28 +49,17 @@ def train(args: argparse.Namespace) -> None:
     print(f"{corpus.megapixels():.0f} megapixels, device {device}, {sizes}", flush=True)
     crops = corpus.crops(args.side, args.batch, np.random.default_rng(args.seed))
     held = held_out_crops(corpus).to(device)
-    parts: dict[str, nn.Module] = {
-        "encoder": model.encoder,
-        "generator": model.generator,
-        "prior": model.prior,
-        "gain": nn.ParameterList([model.log_gain]),
-    }
-    stage = Stage("image", args, parts)
-    stage.resume()
     lambdas = torch.tensor(config.lambdas, device=device)
+    objective = objective_of(model, lambdas, args)
+    stage = Stage("image" if args.loss == "mse" else f"image-{args.loss}", args, objective.trained)
+    stage.on_save = objective.save
+    stage.resume()
     odds = torch.tensor(config.rate_odds)
-    middle = float(lambdas.log().mean().exp())
 
     def loss_of(progress: float) -> dict[str, Tensor]:
         pixels = torch.from_numpy(next(crops)).to(device)
         rate = torch.multinomial(odds, len(pixels), replacement=True).to(device)
-        with torch.autocast(device.type, torch.bfloat16):
-            decoded, bpp = model(pixels, rate)
-        error = (decoded - pixels).square().flatten(1).mean(1)
-        # Gradients of high rungs are larger by their lambda: even them out half-way.
-        weight = (middle / lambdas[rate]).sqrt()
-        cost = (bpp + lambdas[rate] * PEAK**2 * error) * weight
-        return {"loss": cost.mean(), "bpp": bpp.mean(), "psnr": -10 * error.mean().log10()}
+        return objective(pixels, rate, progress)
 
     def finish() -> dict[str, float]:
         store(args.run, model, stage)
@@ -82,15 +77,17 @@ def held_out_crops(corpus: PhotoCorpus) -> Tensor:
 
 @torch.no_grad()
 def held_out_figures(model: ImageModel, held: Tensor) -> dict[str, float]:
-    """Bits a pixel and PSNR (dB, RGB, mean over crops) of E alone at each rung."""
+    """Bits a pixel, PSNR (dB, RGB) and MS-SSIM of E alone at each rung, means over crops."""
     result = {}
     for rung in range(len(model.config.lambdas)):
         rate = torch.full((len(held),), rung, device=held.device)
         with torch.autocast(held.device.type, torch.bfloat16):
             decoded, bpp = model(held, rate)
-        error = (decoded.clamp(0, 1) - held).square().flatten(1).mean(1)
+        decoded = decoded.clamp(0, 1)
+        error = (decoded - held).square().flatten(1).mean(1)
         result[f"bpp@{rung}"] = float(bpp.mean())
         result[f"psnr@{rung}"] = float((-10 * error.log10()).mean())
+        result[f"ms_ssim@{rung}"] = float(ms_ssim(decoded, held).mean())
     return result
 
 
@@ -111,6 +108,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--run", type=Path, required=True, help="folder of this run")
     p.add_argument("--minutes", type=float, default=60.0)
     p.add_argument("--cache", type=Path, help="decoded pictures (default: RUN/cache)")
+    p.add_argument("--loss", choices=LOSSES, default="mse")
     p.add_argument("--batch", type=int, default=8)
     p.add_argument("--side", type=int, default=128, help="crop side, a multiple of 16")
     p.add_argument("--lr", type=float, default=1e-3)
@@ -119,6 +117,12 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--decay", type=float, default=0.999, help="of the weight average")
     p.add_argument("--threads", type=int, default=1)
     p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--adversarial", type=float, default=0.1, help="weight, perceptual loss")
+    p.add_argument("--features", type=float, default=0.5, help="weight of feature matching")
+    p.add_argument("--judge-lr", type=float, default=2e-4, help="of the adversary")
+    p.add_argument(
+        "--adversary-from", type=float, default=0.05, help="part of the time before it counts"
+    )
     p.add_argument("--print-seconds", type=float, default=30.0)
     p.add_argument("--save-seconds", type=float, default=240.0)
     return p

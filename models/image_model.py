@@ -34,6 +34,8 @@ class ImageConfig:
     lambdas: tuple[float, ...] = (0.0015, 0.003, 0.006, 0.012, 0.025, 0.05)
     rate_scales: tuple[float, ...] = (0.5, 0.71, 1.0, 1.41, 2.0, 2.83)
     rate_odds: tuple[float, ...] = (0.12, 0.2, 0.28, 0.2, 0.12, 0.08)
+    distortion: str = "mse"
+    """What the search is to call close, unless a caller says otherwise."""
 
 
 class ImageModel(nn.Module):
@@ -68,6 +70,11 @@ class ImageModel(nn.Module):
         hard = (torch.rand(scaled.shape[0], 1, 1, 1, device=scaled.device) < 0.5).float()
         bits = self.prior.tile_bits(hard * through + (1 - hard) * noisy, symbols, rate)
         return through / gain, bits.flatten(1).sum(1)
+
+    def dequantized(self, latents: Tensor, rate: Tensor) -> Tensor:
+        """Latents ``(n, h, w, c)`` as a decoder has them, no gradient."""
+        gain = torch.exp(self.log_gain.detach()[rate])[:, None, None]
+        return torch.round(latents.detach() * gain) / gain
 
     def forward(self, pixels: Tensor, rate: Tensor) -> tuple[Tensor, Tensor]:
         """Decoded pixels, and bits a pixel of each crop."""

@@ -1,0 +1,146 @@
+"""What image training minimizes.
+
+* ``mse``: bits and squared error, all networks.
+* ``ms-ssim``: bits and the distortion that leans to MS-SSIM
+  (:func:`streamcodec.image.distortion.structural`), all networks; for a run that squared error has
+  brought far already.
+* ``perceptual``: the generator alone, on quantized latents, against an adversary; the second step
+  of BPGAN's training. Encoder, gains and prior stay as they are: with the latents given, what an
+  adversary can change for the better is how they are drawn. So bits and symbols of E alone are
+  those of the run that it began from, and the search is free to mind squared error as before.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from streamcodec.core.distortion import squared_error
+from streamcodec.image.distortion import DISTORTIONS
+
+from . import losses
+from .image_adversary import PictureAdversary
+from .image_model import PEAK, ImageModel
+
+PERCEPTUAL = "perceptual"
+LOSSES = (*DISTORTIONS, PERCEPTUAL)
+"""By the names of the command line."""
+
+
+class Objective(Protocol):
+    """A loss, and the networks that it trains.
+
+    Attributes
+    ----------
+    trained : dict
+        Modules by the names of their places in the model.
+    """
+
+    trained: dict[str, nn.Module]
+
+    def __call__(self, pixels: Tensor, rate: Tensor, progress: float) -> dict[str, Tensor]:
+        """Loss (and what belongs into the curve) of crops ``(n, 3, h, w)`` on rungs ``(n,)``."""
+
+    def save(self) -> None:
+        """Keep what is not in the model."""
+
+
+class Trade:
+    """Rate against distortion: the error of a crop counts as its rung says.
+
+    Parameters
+    ----------
+    lambdas
+        Of the rungs.
+    """
+
+    def __init__(self, lambdas: Tensor) -> None:
+        self._lambdas = lambdas
+        self._middle = lambdas.log().mean().exp()
+
+    def bits_worth(self, error: Tensor, rate: Tensor) -> Tensor:
+        """Errors ``(n,)`` of pixels in 0..1, in bits a pixel."""
+        return self._lambdas[rate] * PEAK**2 * error
+
+    def weight(self, rate: Tensor) -> Tensor:
+        """Gradients of high rungs are larger by their lambda: even them out half-way."""
+        return (self._middle / self._lambdas[rate]).sqrt()
+
+
+class RateDistortion:
+    """Bits and a distortion, all networks."""
+
+    def __init__(self, model: ImageModel, lambdas: Tensor, distortion: str) -> None:
+        self._model, self._trade = model, Trade(lambdas)
+        self._distortion = DISTORTIONS[distortion]
+        self.trained: dict[str, nn.Module] = {
+            "encoder": model.encoder,
+            "generator": model.generator,
+            "prior": model.prior,
+            "gain": nn.ParameterList([model.log_gain]),
+        }
+
+    def __call__(self, pixels: Tensor, rate: Tensor, progress: float) -> dict[str, Tensor]:
+        """Loss, bits a pixel, PSNR, and the distortion's own value."""
+        with torch.autocast(pixels.device.type, torch.bfloat16):
+            decoded, bpp = self._model(pixels, rate)
+        error = self._distortion(decoded, pixels)
+        cost = (bpp + self._trade.bits_worth(error, rate)) * self._trade.weight(rate)
+        return {
+            "loss": cost.mean(),
+            "bpp": bpp.mean(),
+            "psnr": -10 * squared_error(decoded.detach(), pixels).mean().log10(),
+        }
+
+    def save(self) -> None:
+        """There is nothing else."""
+
+
+class Perceptual:
+    """Squared error, an adversary's judgement and its features, the generator alone."""
+
+    def __init__(
+        self,
+        model: ImageModel,
+        lambdas: Tensor,
+        adversary: PictureAdversary,
+        args: argparse.Namespace,
+    ) -> None:
+        self._model, self._trade, self._adversary = model, Trade(lambdas), adversary
+        self._args = args
+        self.trained: dict[str, nn.Module] = {"generator": model.generator}
+
+    def __call__(self, pixels: Tensor, rate: Tensor, progress: float) -> dict[str, Tensor]:
+        """Loss and its parts; teaches the adversary first."""
+        with torch.autocast(pixels.device.type, torch.bfloat16):
+            with torch.no_grad():
+                latents = self._model.dequantized(self._model.encoder(pixels).float(), rate)
+            decoded = self._model.generator(latents).float()
+        error = squared_error(decoded, pixels)
+        values = {"psnr": -10 * error.detach().mean().log10()}
+        # An adversary takes what it is shown for 0..1; beyond that the decoder cuts off.
+        shown = decoded.clamp(0.0, 1.0)
+        values["judge"] = self._adversary.learn(pixels, shown, latents, losses.cosine(progress))
+        values["adv"], values["feat"] = self._adversary.judge(pixels, shown, latents)
+        loss = self._trade.bits_worth(error, rate).mean()
+        if progress >= self._args.adversary_from:
+            loss = loss + self._args.adversarial * values["adv"]
+            loss = loss + self._args.features * values["feat"]
+        return {"loss": loss, **values}
+
+    def save(self) -> None:
+        """Keep the adversary."""
+        self._adversary.save()
+
+
+def objective_of(model: ImageModel, lambdas: Tensor, args: argparse.Namespace) -> Objective:
+    """The objective that a command line names."""
+    if args.loss != PERCEPTUAL:
+        return RateDistortion(model, lambdas, args.loss)
+    adversary = PictureAdversary(
+        args.run / "discriminator.pt", model.config.latent_dim, args.judge_lr, lambdas.device
+    )
+    return Perceptual(model, lambdas, adversary, args)

@@ -1,0 +1,168 @@
+"""Training of the image model in miniature: what each loss lowers, and what it leaves alone."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from streamcodec_models import image
+from streamcodec_models.image_model import ImageConfig, ImageModel, load_config
+from streamcodec_models.image_objectives import LOSSES, objective_of
+
+from streamcodec.image.distortion import ms_ssim
+from streamcodec.nn.patch_discriminator import PatchDiscriminator
+
+TINY = ImageConfig(
+    latent_dim=8, patch_channels=16, channels=16, encoder_patch_blocks=1, encoder_blocks=1,
+    generator_patch_blocks=1, generator_blocks=1, prior_hidden=16,
+)  # fmt: skip
+SIDE = 192
+
+
+class Clock:
+    """A second passes with every look at it."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        self.now += 1.0
+        return self.now
+
+
+def photographs(count: int, seed: int = 0) -> torch.Tensor:
+    """Smooth colours with edges, ``(count, 3, SIDE, SIDE)``."""
+    rng = torch.Generator().manual_seed(seed)
+    small = torch.rand(count, 3, 6, 6, generator=rng)
+    smooth = torch.nn.functional.interpolate(small, SIDE, mode="bicubic").clamp(0, 1)
+    return torch.where(smooth > 0.5, smooth, 0.7 * smooth)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    rows = ["file,split"]
+    for number, pixels in enumerate(photographs(3)):
+        # Held-out crops are larger than those that are trained on.
+        samples = np.asarray((pixels.permute(1, 2, 0) * 255).to(torch.uint8)).repeat(2, 0)
+        Image.fromarray(samples.repeat(2, 1)).save(folder / f"{number}.png")
+        rows.append(f"{number}.png,{'val' if number == 2 else 'train'}")
+    (folder / "manifest.csv").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+@pytest.fixture
+def train(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def run(loss: str, seconds: int = 12) -> dict[str, torch.Tensor]:
+        folder = tmp_path / "run"
+        folder.mkdir(exist_ok=True)
+        if not (folder / "config.json").exists():
+            (folder / "config.json").write_text(json.dumps(asdict(TINY)))
+        monkeypatch.setattr("streamcodec_models.stage.time", Clock())
+        monkeypatch.setattr(image, "HELD_OUT_CROPS", 2)
+        arguments = [
+            "--data", str(data), "--run", str(folder), "--minutes", str(seconds / 60),
+            "--batch", "2", "--side", "64", "--loss", loss, "--adversary-from", "0",
+        ]  # fmt: skip
+        image.train(image.parser().parse_args(arguments))
+        state: dict[str, torch.Tensor] = torch.load(folder / "model.pt", weights_only=True)
+        return state
+
+    return run
+
+
+def options(*more: str, run: Path = Path("nowhere")):
+    return image.parser().parse_args(["--data", "x", "--run", str(run), *more])
+
+
+def test_variants_follow_a_run_of_squared_error(train, tmp_path: Path) -> None:
+    first = train("mse")
+    assert load_config(tmp_path / "run").distortion == "mse"
+    second = train("perceptual")
+    moved = {k.split(".")[0] for k in first if not torch.equal(first[k], second[k])}
+    # Bits and symbols of E alone stay what they were.
+    assert moved == {"generator"}
+    assert (tmp_path / "run" / "discriminator.pt").exists()
+    assert load_config(tmp_path / "run").distortion == "mse"
+    third = train("ms-ssim")
+    moved = {k.split(".")[0] for k in second if not torch.equal(second[k], third[k])}
+    assert moved == {"encoder", "generator", "prior", "log_gain"}
+    assert load_config(tmp_path / "run").distortion == "ms-ssim"
+    # A stage of its own each: none goes on with the moments of another.
+    assert len(list((tmp_path / "run").glob("stage-*.pt"))) == 3
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_what_is_minimized_goes_down(loss: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = ImageModel(TINY)
+    args = options("--loss", loss, "--adversarial", "0", "--features", "0", run=tmp_path)
+    objective = objective_of(model, torch.tensor(TINY.lambdas), args)
+    parameters = [p for m in objective.trained.values() for p in m.parameters()]
+    optimizer = torch.optim.Adam(parameters, lr=3e-3)
+    pixels, rate = photographs(2), torch.tensor([2, 4])
+    values = []
+    for _ in range(30):
+        loss_now = objective(pixels, rate, 0.5)["loss"]
+        optimizer.zero_grad()
+        loss_now.backward()
+        optimizer.step()
+        values.append(float(loss_now.detach()))
+    assert np.mean(values[-5:]) < 0.7 * np.mean(values[:5])
+
+
+def test_ms_ssim_is_what_its_loss_raises(tmp_path: Path) -> None:
+    """At equal steps from the same weights, more of it than squared error brings."""
+    reached = {}
+    pixels, rate = photographs(2), torch.tensor([3, 3])
+    # Textured, so that structure and squared error are not the same thing.
+    pixels = (pixels + 0.06 * torch.randn(pixels.shape, generator=torch.Generator())).clamp(0, 1)
+    for loss in ("mse", "ms-ssim"):
+        torch.manual_seed(0)
+        model = ImageModel(TINY)
+        objective = objective_of(model, torch.tensor(TINY.lambdas), options("--loss", loss))
+        parameters = [p for m in objective.trained.values() for p in m.parameters()]
+        optimizer = torch.optim.Adam(parameters, lr=3e-3)
+        for _ in range(60):
+            optimizer.zero_grad()
+            objective(pixels, rate, 0.5)["loss"].backward()
+            optimizer.step()
+        with torch.no_grad():
+            reached[loss] = float(ms_ssim(model(pixels, rate)[0].clamp(0, 1), pixels).mean())
+    assert reached["ms-ssim"] > reached["mse"]
+
+
+def test_the_adversary_learns_and_is_heard(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = ImageModel(TINY)
+    args = options("--loss", "perceptual", "--judge-lr", "2e-3", run=tmp_path)
+    objective = objective_of(model, torch.tensor(TINY.lambdas), args)
+    pixels, rate = photographs(2), torch.tensor([2, 2])
+    judged = [float(objective(pixels, rate, 0.5)["judge"]) for _ in range(30)]
+    assert np.mean(judged[-5:]) < np.mean(judged[:5]) - 0.2
+    values = objective(pixels, rate, 0.5)
+    (values["adv"] + values["feat"]).backward()
+    assert all(p.grad is not None for p in model.generator.parameters())
+    assert all(p.grad is None for p in model.encoder.parameters())
+    # Before it counts the loss is squared error alone.
+    early = objective(pixels, rate, 0.0)
+    error = 10 ** (-float(early["psnr"]) / 10)
+    assert float(early["loss"].detach()) == pytest.approx(TINY.lambdas[2] * 255**2 * error, rel=1e-3)
+
+
+def test_discriminator_hears_of_the_latents() -> None:
+    torch.manual_seed(0)
+    judge = PatchDiscriminator(latent_dim=4, channels=8).eval()
+    pixels, latents = torch.rand(1, 3, 64, 48), torch.randn(1, 4, 3, 4)
+    score, features = judge(pixels, latents)
+    assert score.shape == (1, 1, 4, 3)
+    assert [f.shape[2] for f in features] == [16, 8, 4, 4]
+    assert not torch.equal(score, judge(pixels, latents + 1.0)[0])
+    with pytest.raises(ValueError, match="latents"):
+        judge(pixels, latents.transpose(1, 2))
