@@ -26,6 +26,9 @@ from .speech_model import SpeechConfig, SpeechModel
 
 Described = dict[str, Any]
 
+NEW = {"generator.lost"}
+"""What earlier models need not have: a run that begins with one of those learns it."""
+
 
 def adopt(folder: Path, run: Path) -> list[str]:
     """Write the run's files; returns their names.
@@ -90,7 +93,7 @@ def _known(described: Described, config: type) -> Described:
 def _filled(model: nn.Module, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """State of a model with the tensors of the same names; what else it holds is as at first."""
     state = model.state_dict()
-    missing = {k for k, _ in model.named_parameters()} - tensors.keys()
+    missing = {k for k, _ in model.named_parameters()} - tensors.keys() - NEW
     if missing:
         raise FileNotFoundError(f"the model lacks {', '.join(sorted(missing))}")
     return state | {k: tensors[k].float() for k in state.keys() & tensors.keys()}

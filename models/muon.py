@@ -95,29 +95,31 @@ class Muon(torch.optim.Optimizer):
         loss = None if closure is None else closure()
         for group in self.param_groups:
             for parameter in group["params"]:
-                if parameter.grad is not None:
+                gradient = parameter.grad
+                if gradient is not None:
                     parameter.mul_(1.0 - group["lr"] * group["weight_decay"])
-                    move = self._matrix_move if group["muon"] else self._adam_move
-                    parameter.add_(move(parameter, group), alpha=-group["lr"])
+                    find = self._matrix_move if group["muon"] else self._adam_move
+                    move = find(self.state[parameter], gradient, group)
+                    parameter.add_(move, alpha=-group["lr"])
         return loss
 
-    def _matrix_move(self, parameter: Tensor, group: dict[str, Any]) -> Tensor:
-        state = self.state[parameter]
+    def _matrix_move(
+        self, state: dict[str, Any], gradient: Tensor, group: dict[str, Any]
+    ) -> Tensor:
         if not state:
-            state["momentum"] = torch.zeros_like(parameter)
-        gradient, momentum = parameter.grad, state["momentum"]
+            state["momentum"] = torch.zeros_like(gradient)
+        momentum = state["momentum"]
         momentum.lerp_(gradient, 1.0 - group["momentum"])
         ahead = gradient.lerp(momentum, group["momentum"]).flatten(1)
         move = orthogonalized(ahead) * (ADAM_RMS * max(ahead.shape) ** 0.5)
-        return move.view(parameter.shape)
+        return move.view(gradient.shape)
 
-    def _adam_move(self, parameter: Tensor, group: dict[str, Any]) -> Tensor:
-        state, (first, second) = self.state[parameter], group["betas"]
+    def _adam_move(self, state: dict[str, Any], gradient: Tensor, group: dict[str, Any]) -> Tensor:
+        first, second = group["betas"]
         if not state:
             state["step"] = torch.zeros(())
-            state["mean"] = torch.zeros_like(parameter)
-            state["square"] = torch.zeros_like(parameter)
-        gradient = parameter.grad
+            state["mean"] = torch.zeros_like(gradient)
+            state["square"] = torch.zeros_like(gradient)
         state["step"] += 1
         state["mean"].lerp_(gradient, 1.0 - first)
         state["square"].mul_(second).addcmul_(gradient, gradient, value=1.0 - second)

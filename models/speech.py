@@ -45,6 +45,10 @@ DEFAULT_WEIGHTS = {
 """Sentences over keywords, clean over noisy."""
 
 
+MIDDLE_RUNG = 2
+"""The one that is followed most closely, 2 kbit/s."""
+
+
 @dataclass
 class Task:
     """What a stage works on."""
@@ -69,13 +73,21 @@ class Task:
         odds = torch.tensor(self.config.rate_odds)
         return torch.multinomial(odds, batch, replacement=True).to(self.device)
 
-    def autoencode(self, x: Tensor, rate: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Decoded mel, original mel, and bits of each latent step."""
+    def autoencode(
+        self, x: Tensor, rate: Tensor, *, alone: int = 0, losing: float = 0.0
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Decoded mel, original mel, and bits of each latent step.
+
+        ``alone`` crops are rated as packets by themselves; a share ``losing`` of the crops loses
+        packets on the way to G.
+        """
         with torch.no_grad():
             mel = self.model.mel(x)
         with self.autocast():
             z, _ = self.model.encoder(mel)
-            dequantized, _, bits = self.model.quantize(z.float(), rate)
+            dequantized, _, bits = self.model.quantize(z.float(), rate, alone)
+            if losing:
+                dequantized = self.model.erased(dequantized, losing)
             out, _ = self.model.generator(dequantized)
         return out.float(), mel, bits
 
@@ -161,10 +173,11 @@ def autoencoder(task: Task) -> None:
     def loss_of(progress: float) -> dict[str, Tensor]:
         x = next(task.batches)
         rate = task.draw_rates(len(x))
-        out, mel, bits = task.autoencode(x, rate)
+        alone = round(args.alone * len(x))
+        out, mel, bits = task.autoencode(x, rate, alone=alone, losing=args.losing)
         # Start at a high rate and step it down: latents learn to carry before they save.
         slack = max(1.0, args.slack - 5.0 * progress)
-        control.update(rate, bits.detach().mean(1), slack)
+        control.update(rate[alone:], bits[alone:].detach().mean(1), slack)
         stage.extra["log_lambda"] = control.log_lambda
         distortion = losses.mel_loss(out, mel)
         picture = distortion
@@ -176,24 +189,35 @@ def autoencoder(task: Task) -> None:
             "loss": picture + rated,
             "mel": distortion,
             "picture": picture,
-            "bps": bits[rate == 2].mean() * task.config.steps_per_second,
+            "bps": bits[alone:][rate[alone:] == 2].mean() * task.config.steps_per_second,
             "lambda": torch.tensor(control.log_lambda[2]).exp(),
         }
 
     def finish() -> dict[str, float]:
         task.keep(stage)
-        result = {}
-        with torch.no_grad():
-            for r, nominal in enumerate(task.config.rates):
-                rate = torch.full((len(task.held),), r, device=task.device)
-                out, mel, bits = task.autoencode(task.held, rate)
-                result[f"mel@{nominal:.0f}"] = float(losses.mel_loss(out, mel))
-                relative = losses.amplitude_loss(out, mel, task.config.mel_std)
-                result[f"amplitude@{nominal:.0f}"] = float(relative)
-                result[f"bps@{nominal:.0f}"] = float(bits.mean()) * task.config.steps_per_second
-        return result
+        return autoencoder_figures(task)
 
     stage.run(loss_of, finish)
+
+
+@torch.no_grad()
+def autoencoder_figures(task: Task) -> dict[str, float]:
+    """Distances and bits a second on held-out speakers, at each rung, by itself and under loss."""
+    result = {}
+    per_second = task.config.steps_per_second
+    for r, nominal in enumerate(task.config.rates):
+        rate = torch.full((len(task.held),), r, device=task.device)
+        out, mel, bits = task.autoencode(task.held, rate)
+        result[f"mel@{nominal:.0f}"] = float(losses.mel_loss(out, mel))
+        relative = losses.amplitude_loss(out, mel, task.config.mel_std)
+        result[f"amplitude@{nominal:.0f}"] = float(relative)
+        result[f"bps@{nominal:.0f}"] = float(bits.mean()) * per_second
+    nominal = task.config.rates[MIDDLE_RUNG]
+    rate.fill_(MIDDLE_RUNG)
+    out, mel, bits = task.autoencode(task.held, rate, alone=len(rate), losing=1.0)
+    result[f"mel@{nominal:.0f},losing"] = float(losses.mel_loss(out, mel))
+    result[f"bps@{nominal:.0f},alone"] = float(bits.mean()) * per_second
+    return result
 
 
 def vocoder(task: Task) -> None:
@@ -311,6 +335,10 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--amplitude", type=float, default=0.0, help="share of the amplitude loss in autoencoder"
     )
+    p.add_argument(
+        "--alone", type=float, default=0.0, help="share of crops rated as packets by themselves"
+    )
+    p.add_argument("--losing", type=float, default=0.0, help="share of crops that lose packets")
     p.add_argument("--picture", type=float, default=1.0, help="weight of the mel loss in joint")
     p.add_argument("--rate-weight", type=float, default=2.0, help="of the rate term in joint")
     p.add_argument("--slack", type=float, default=2.5, help="rate to begin with, times the target")

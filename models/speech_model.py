@@ -20,6 +20,12 @@ from .losses import mel_filterbank
 HOP = 160
 N_FFT = 640
 
+PACKET_STEPS = 2
+"""Latent steps of a packet of the default profile."""
+
+WORST_LOSS = 0.4
+"""Share of packets lost in the worst crops that G is trained on."""
+
 
 @dataclass
 class SpeechConfig:
@@ -36,6 +42,8 @@ class SpeechConfig:
     vocoder_blocks: int = 8
     prior_hidden: int = 384
     prior_context: int = 4
+    # Whether G learns to bridge latents that never came (needs its ``lost`` vector).
+    erasures: bool = True
     mel_mean: float = -6.5
     mel_std: float = 2.4
     # Bits a second that each rung aims at while training: the nominal rate less what sealing
@@ -79,7 +87,7 @@ class SpeechModel(nn.Module):
             mel_filterbank(16_000, N_FFT, c.n_mels), N_FFT, HOP, c.mel_mean, c.mel_std
         )
         self.encoder = Encoder(**shape)
-        self.generator = Generator(**shape)
+        self.generator = Generator(**shape, erasures=c.erasures)
         self.vocoder = Vocoder(c.n_mels, N_FFT, c.frames_per_latent, c.vocoder_channels,
                                c.vocoder_hidden, c.vocoder_blocks)  # fmt: skip
         self.prior = MaskedPrior(c.latent_dim, c.prior_context, c.prior_hidden, c.rate_scales)
@@ -87,23 +95,64 @@ class SpeechModel(nn.Module):
             torch.log(torch.tensor(c.rate_scales))[:, None].repeat(1, c.latent_dim)
         )
 
-    def quantize(self, latents: Tensor, rate: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def quantize(
+        self, latents: Tensor, rate: Tensor, alone: int = 0
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Round latents on the lattice of their rung.
 
         Returns the dequantized latents (straight-through gradient), the symbols, and bits of
-        each latent step ``(batch, steps)`` with additive-noise gradient.
+        each latent step ``(batch, steps)`` with additive-noise gradient. The first ``alone`` crops
+        are rated as packets that are decodable by themselves, see :meth:`rated`.
         """
         gain = torch.exp(self.log_gain[rate])[:, None]
         scaled = latents * gain
         symbols = torch.round(scaled).detach()
         noisy = scaled + torch.rand_like(scaled) - 0.5
-        past = scaled.new_zeros(scaled.shape[0], self.config.prior_context, scaled.shape[2])
         # Half of the draws train the prior on the integers it will meet, half give E a gradient.
         hard = (torch.rand(scaled.shape[0], 1, 1, device=scaled.device) < 0.5).float()
         values = hard * (symbols + (scaled - scaled.detach())) + (1 - hard) * noisy
-        bits = self.prior.bits(values, symbols, past, rate).sum(-1)
+        bits = self.rated(values, symbols, rate, alone)
         dequantized = (symbols + (scaled - scaled.detach())) / gain
         return dequantized, symbols, bits
+
+    def rated(self, values: Tensor, symbols: Tensor, rate: Tensor, alone: int = 0) -> Tensor:
+        """Bits of each latent step, ``(batch, steps)``.
+
+        The first ``alone`` crops are cut into packets that know nothing of each other, as those
+        of a stream over a lossy transport are.
+        """
+        parts = []
+        if alone:
+            packets = alone * (values.shape[1] // PACKET_STEPS)
+            shape = (packets, PACKET_STEPS, values.shape[2])
+            rates = rate[:alone, None].expand(-1, packets // alone).flatten()
+            bits = self._rated(values[:alone].reshape(shape), symbols[:alone].reshape(shape), rates)
+            parts.append(bits.reshape(alone, -1))
+        if alone < len(values):
+            parts.append(self._rated(values[alone:], symbols[alone:], rate[alone:]))
+        return torch.cat(parts)
+
+    def _rated(self, values: Tensor, symbols: Tensor, rate: Tensor) -> Tensor:
+        past = values.new_zeros(values.shape[0], self.config.prior_context, values.shape[2])
+        return self.prior.bits(values, symbols, past, rate).sum(-1)
+
+    def erased(self, latents: Tensor, share: float) -> Tensor:
+        """Latents ``(batch, steps, dim)`` with packets of some crops replaced by G's ``lost``.
+
+        A crop loses packets with probability ``share``, and then each of its packets with one
+        that is drawn up to :data:`WORST_LOSS`; half of the crops in bursts twice as long.
+        """
+        if self.generator.lost is None:
+            return latents
+        batch, steps, _ = latents.shape
+        packets = steps // PACKET_STEPS + 1
+        drawn = torch.rand(batch, packets, device=latents.device)
+        bursts = drawn[:, torch.arange(packets) // 2]
+        drawn = torch.where(torch.rand(batch, 1, device=latents.device) < 0.5, drawn, bursts)
+        chosen = torch.rand(batch, 1, device=latents.device) < share
+        worst = WORST_LOSS * torch.rand(batch, 1, device=latents.device)
+        gone = ((drawn < worst) & chosen).repeat_interleave(PACKET_STEPS, 1)[:, :steps]
+        return torch.where(gone[:, :, None], self.generator.lost, latents)
 
 
 def load_config(run: Path) -> SpeechConfig:

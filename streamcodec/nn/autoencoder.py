@@ -8,6 +8,7 @@ the overhead of each operator costs more than its arithmetic.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from streamcodec.nn.layers import CausalStack, State
@@ -41,7 +42,14 @@ class Encoder(nn.Module):
 
 
 class Generator(nn.Module):
-    """G: latents to normalized log-mel frames."""
+    """G: latents to normalized log-mel frames.
+
+    Attributes
+    ----------
+    lost : Parameter, shape (latent_dim,), or None
+        What G is given in place of a latent that never came, where it was trained to bridge gaps:
+        an input that no packet can hold, so that G knows that it has to go on by itself.
+    """
 
     def __init__(
         self,
@@ -51,6 +59,8 @@ class Generator(nn.Module):
         channels: int = 512,
         hidden: int = 1024,
         blocks: int = 4,
+        *,
+        erasures: bool = False,
     ) -> None:
         super().__init__()
         self.n_mels = n_mels
@@ -59,6 +69,7 @@ class Generator(nn.Module):
             latent_dim, channels, hidden, blocks, input_kernel=4, kernel_size=4
         )
         self.output = nn.Linear(channels, n_mels * frames_per_latent)
+        self.lost = nn.Parameter(torch.zeros(latent_dim)) if erasures else None
 
     def forward(self, latents: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Map latents ``(batch, steps, dim)`` to mel ``(batch, frames, n_mels)``."""

@@ -1,10 +1,12 @@
 """Packet-loss concealment in the latent domain.
 
-Where nothing is known of what comes behind a gap, the generator is given what the entropy model
-finds most likely to come next, drawn a little towards the last latents; its mel frames are faded
-out, as G.711 Appendix I fades a repeated pitch period: a short gap is bridged, a long one becomes
-silence. Where the packet behind the gap has already come (a jitter buffer may hold it), latents go
-over to it in a straight line, and a fade that had begun is taken back.
+Where nothing is known of what comes behind a gap, a generator that was trained with packets
+missing is given its ``lost`` vector and goes on by itself, from all that it remembers. Another one
+is given what the entropy model finds most likely to come next, drawn a little towards the last
+latents. Mel frames are faded out, as G.711 Appendix I fades a repeated pitch period: a short gap
+is bridged, a long one becomes silence. Where the packet behind the gap has already come (a jitter
+buffer may hold it), latents go over to it in a straight line, and a fade that had begun is taken
+back.
 
 The entropy model is in integers, so what is concealed is the same everywhere as far as the latents
 go. Constants were chosen by WB-PESQ on held-out training speakers.
@@ -22,6 +24,9 @@ from streamcodec.speech import geometry
 
 HOLD_STEPS = 1
 """Latent steps (40 ms) before the fade begins."""
+
+LEARNED_HOLD_STEPS = 4
+"""The same where the generator has learned to go on: it fades by itself what it is not sure of."""
 
 FADE_PER_STEP = 0.1
 """Fade of one latent step in normalized log-mel units: 0.1 x 2.4 nepers, about 2 dB."""
@@ -47,11 +52,14 @@ class Concealment:
     prior : IntegerPrior
     gains : Tensor
         ``(rungs, dim)``; latents times gains are symbols.
+    lost : Tensor, optional
+        What the generator takes for a latent that never came, ``(dim,)``, if it has learned that.
     """
 
-    def __init__(self, prior: IntegerPrior, gains: Tensor) -> None:
+    def __init__(self, prior: IntegerPrior, gains: Tensor, lost: Tensor | None = None) -> None:
         self._prior = prior
         self._gains = gains
+        self._erasure = lost
         self.reset()
 
     def reset(self) -> None:
@@ -73,17 +81,26 @@ class Concealment:
 
     def invent(self, steps: int) -> tuple[Tensor, Tensor]:
         """Latents ``(steps, dim)`` for a gap and the fade ``(frames,)`` of its mel frames."""
+        if self._erasure is None:
+            latents, hold = self._predicted(steps), HOLD_STEPS
+            self._last = latents[-1]
+        else:
+            latents, hold = self._erasure.expand(steps, -1), LEARNED_HOLD_STEPS
+        held = max(0, hold - self._lost) * geometry.FRAMES_PER_LATENT
+        frames = torch.arange(1, steps * geometry.FRAMES_PER_LATENT + 1)
+        per_frame = FADE_PER_STEP / geometry.FRAMES_PER_LATENT
+        fade = self._fade + per_frame * (frames - held).clamp(min=0)
+        return self._take(latents, fade.clamp(max=LONGEST_FADE))
+
+    def _predicted(self, steps: int) -> Tensor:
+        """What the entropy model expects next, drawn towards the last latents."""
         latents = self._held * SHRINK ** torch.arange(1, steps + 1)[:, None]
         self._held = latents[-1]
         if self._rung is not None:
             found, self._context = self._prior.predict(steps, self._context, self._rung)
             predicted = torch.from_numpy(found.astype(np.float32)) / self._gains[self._rung]
             latents = torch.lerp(latents, predicted, PREDICTED_SHARE)
-        held = max(0, HOLD_STEPS - self._lost) * geometry.FRAMES_PER_LATENT
-        frames = torch.arange(1, steps * geometry.FRAMES_PER_LATENT + 1)
-        per_frame = FADE_PER_STEP / geometry.FRAMES_PER_LATENT
-        fade = self._fade + per_frame * (frames - held).clamp(min=0)
-        return self._take(latents, fade.clamp(max=LONGEST_FADE))
+        return latents
 
     def bridge(self, steps: int, following: Tensor, gap_steps: int) -> tuple[Tensor, Tensor]:
         """As :meth:`invent`, where what comes behind the gap is known.
@@ -98,7 +115,7 @@ class Concealment:
             self._remember(symbols.to(torch.int32).numpy())
         frames = torch.arange(1, steps * geometry.FRAMES_PER_LATENT + 1)
         left = 1.0 - frames / (gap_steps * geometry.FRAMES_PER_LATENT)
-        self._held = latents[-1]
+        self._last = self._held = latents[-1]
         return self._take(latents, self._fade * left)
 
     def _remember(self, symbols: NDArray[np.int32]) -> None:
@@ -107,5 +124,5 @@ class Concealment:
 
     def _take(self, latents: Tensor, fade: Tensor) -> tuple[Tensor, Tensor]:
         self._lost += len(latents)
-        self._last, self._fade = latents[-1], float(fade[-1])
+        self._fade = float(fade[-1])
         return latents, fade

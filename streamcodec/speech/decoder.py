@@ -119,7 +119,9 @@ class SpeechDecoder:
         self.header = header
         self._postfilter = ContrastFilter(postfilter)
         self._synthesis = _synthesis(vocoder, self.model)
-        self._concealment = Concealment(self.model.prior, self.model.gains)
+        self._concealment = Concealment(
+            self.model.prior, self.model.gains, self.model.generator.lost
+        )
         self.reset()
         # Kernels are chosen and compiled at their first use; have that now, not in a live stream.
         self.conceal()

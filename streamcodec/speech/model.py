@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -116,14 +117,14 @@ def _load(folder: Path) -> SpeechModel:
     files = {p: read_weights(folder / f"{p}.safetensors") for p in _PARTS}
     config, tensors = files["decoder"]
     try:
-        shape = {
+        shape: dict[str, Any] = {
             k: int(config[k])
             for k in (
                 "n_mels", "frames_per_latent", "latent_dim", "channels", "hidden", "blocks"
             )
         }  # fmt: skip
         _require_geometry(shape)
-        generator = Generator(**shape)
+        generator = Generator(**shape, erasures="generator.lost" in tensors)
         fill(generator, tensors, "generator.")
         encoder = Encoder(**shape)
         _, encoder_tensors = files["encoder"]

@@ -15,7 +15,13 @@ import soundfile
 import torch
 from streamcodec_models import losses, plot, speech
 from streamcodec_models.plot import read_curve
-from streamcodec_models.speech_model import SpeechConfig, SpeechModel, load_config, load_model
+from streamcodec_models.speech_model import (
+    PACKET_STEPS,
+    SpeechConfig,
+    SpeechModel,
+    load_config,
+    load_model,
+)
 
 TINY = SpeechConfig(
     latent_dim=8, channels=16, hidden=16, blocks=1, vocoder_channels=16, vocoder_hidden=16,
@@ -211,3 +217,43 @@ def test_messages_without_traceback(
     monkeypatch.setattr(sys, "argv", command)
     with pytest.raises(SystemExit, match=r"^speech: .*(nowhere|empty)"):
         speech.main()
+
+
+def test_packets_by_themselves_are_rated_without_a_past() -> None:
+    torch.manual_seed(0)
+    model = SpeechModel(TINY)
+    torch.nn.init.normal_(model.prior.output.weight)
+    symbols = torch.randint(-3, 4, (3, 6, TINY.latent_dim)).float()
+    rate = torch.tensor([0, 2, 4])
+    bits = model.rated(symbols, symbols, rate, alone=2)
+    assert bits.shape == (3, 6)
+    for crop in range(3):
+        own, rung = symbols[crop : crop + 1], rate[crop : crop + 1]
+        size = PACKET_STEPS if crop < 2 else 6
+        for start in range(0, 6, size):
+            part = own[:, start : start + size]
+            expected = model.rated(part, part, rung)[0]
+            torch.testing.assert_close(bits[crop, start : start + size], expected)
+
+
+def test_erased_packets_are_whole_and_told_by_one_vector() -> None:
+    torch.manual_seed(0)
+    model = SpeechModel(TINY)
+    torch.nn.init.normal_(model.generator.lost)
+    latents = torch.zeros(64, 8, TINY.latent_dim)
+    found = model.erased(latents, 0.5)
+    gone = (found == model.generator.lost).all(2)
+    assert torch.equal(gone, ~(found == 0).all(2))
+    # Whole packets, in about half of the crops, a fifth of theirs.
+    assert torch.equal(gone[:, ::PACKET_STEPS], gone[:, 1::PACKET_STEPS])
+    assert 0.02 < float(gone.float().mean()) < 0.25
+    assert 0.2 < float(gone.any(1).float().mean()) < 0.6
+    assert torch.equal(model.erased(latents, 0.0), latents)
+
+
+def test_the_lost_vector_is_learned(train) -> None:
+    assert not weights(train("a", "--losing", "0"))["generator.lost"].any()
+    folder = train("b", "--losing", "1", "--alone", "0.4")
+    assert weights(folder)["generator.lost"].any()
+    columns = read_curve(folder / "curve-autoencoder.tsv")
+    assert np.isfinite(columns["loss"]).all()

@@ -19,7 +19,7 @@ CASES: dict[str, tuple[nn.Module, int, int]] = {
     "block": (ConvNeXtBlock(6, 12, 4, scale=0.5), 1, 6),
     "stack": (CausalStack(5, 8, 16, 3, input_kernel=2, kernel_size=4), 1, 5),
     "encoder": (Encoder(**SMALL), 4, 80),
-    "generator": (Generator(**SMALL), 1, 8),
+    "generator": (Generator(**SMALL, erasures=True), 1, 8),
     "vocoder": (Vocoder(channels=16, hidden=24, blocks=2), 4, 80),
 }
 

@@ -9,6 +9,7 @@ import torch
 from streamcodec.core.entropy import IntegerPrior
 from streamcodec.speech.concealment import (
     HOLD_STEPS,
+    LEARNED_HOLD_STEPS,
     LONGEST_FADE,
     PREDICTED_SHARE,
     Concealment,
@@ -86,3 +87,23 @@ def test_what_is_heard_ends_the_fade_and_a_reset_forgets_all() -> None:
     torch.testing.assert_close(concealment.invent(2), heard().invent(2))
     concealment.reset()
     torch.testing.assert_close(concealment.invent(2), Concealment(PRIOR, GAINS).invent(2))
+
+
+LOST = torch.arange(CHANNELS, dtype=torch.float32)
+
+
+def test_a_generator_that_has_learned_it_is_told_of_the_loss_and_nothing_else() -> None:
+    concealment = Concealment(PRIOR, GAINS, LOST)
+    concealment.heard(SYMBOLS, RUNG)
+    latents, fade = concealment.invent(60)
+    assert (latents == LOST).all()
+    assert (fade[: LEARNED_HOLD_STEPS * FRAMES_PER_LATENT] == 0).all()
+    assert float(fade[-1]) == LONGEST_FADE
+
+
+def test_a_bridge_behind_learned_concealment_begins_with_what_was_heard() -> None:
+    concealment = Concealment(PRIOR, GAINS, LOST)
+    concealment.heard(SYMBOLS, RUNG)
+    concealment.invent(2)
+    latents, _ = concealment.bridge(2, FOLLOWING, 2)
+    torch.testing.assert_close(latents, heard().bridge(2, FOLLOWING, 2)[0])
