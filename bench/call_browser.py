@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
+import streamcodec
 from bench.call_delay import SAMPLE_RATE, delays, quality
 from bench.chromium import Chromium, Page, Recorded
 from bench.signals import Sound, fit_length, resample
@@ -71,6 +72,15 @@ class Way:
     delay: float
     correlation: float
     pesq: float
+
+
+def codec_alone(said: Recorded) -> float:
+    """WB-PESQ of what the codec alone makes of a turn: what a perfect call would give."""
+    encoder = streamcodec.SpeechEncoder(refresh=1)
+    decoder = streamcodec.SpeechDecoder(encoder.header)
+    packets = [*encoder.push(said.sound), *encoder.flush()]
+    sound = np.concatenate([*(decoder.push(packet) for packet in packets), decoder.flush()])
+    return quality(said.sound, fit_length(sound, len(said.sound)))
 
 
 @dataclass(frozen=True)
@@ -257,12 +267,14 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         party = asyncio.run(hold(options.turn, Path(folder), options.pictures))
-    print(f"{'from':<8} {'to':<8} {'delay ms':>8} {'correlation':>11} {'PESQ-WB':>8}")
+    alone = {name: codec_alone(said) for name, said in party.said.items()}
+    print(f"{'from':<8} {'to':<8} {'delay ms':>8} {'correlation':>11} {'PESQ-WB':>8} {'codec':>6}")
     for way in party.ways():
         print(
             f"{way.speaker:<8} {way.listener:<8} {1e3 * way.delay:8.0f} {way.correlation:11.2f}"
-            f" {way.pesq:8.2f}"
+            f" {way.pesq:8.2f} {alone[way.speaker]:6.2f}"
         )
+    print("codec: PESQ-WB of the codec alone on the same turn, encoded without haste")
     for key in ("sent_kbit_s", "packets_received", "concealed", "late", "underruns"):
         print(f"native {key.replace('_', ' ')}: {party.figures[key]:.4g}")
 

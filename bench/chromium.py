@@ -48,16 +48,12 @@ TAPS = """
   const tap = (node, name) => {
     const context = node.context;
     const processor = context.createScriptProcessor(SIZE, 1, 1);
-    const found = taps[name] = { rate: context.sampleRate, blocks: [], wall: Infinity };
+    const found = taps[name] = { rate: context.sampleRate, blocks: [] };
     processor.onaudioprocess = (event) => {
       const now = (performance.timeOrigin + performance.now()) / 1000;
       const at = Math.round(event.playbackTime * context.sampleRate);
-      found.first ??= at;
-      const start = at - found.first;
-      // An event comes when its block is complete or later: the earliest is nearest to the truth.
-      found.wall = Math.min(found.wall, now - (start + SIZE) / context.sampleRate);
-      found.blocks.push([start, Int16Array.from(event.inputBuffer.getChannelData(0),
-        (sample) => Math.max(-32768, Math.min(32767, Math.round(32768 * sample))))]);
+      found.blocks.push({ at, now, sound: Int16Array.from(event.inputBuffer.getChannelData(0),
+        (sample) => Math.max(-32768, Math.min(32767, Math.round(32768 * sample)))) });
     };
     connect.call(node, processor);
     connect.call(processor, context.destination);
@@ -68,9 +64,18 @@ TAPS = """
     return connect.call(this, target, ...more);
   };
   window.recorded = (name) => {
-    const { rate, blocks, wall } = taps[name];
-    const sound = new Int16Array(blocks.length ? blocks.at(-1)[0] + SIZE : 0);
-    for (const [start, block] of blocks) sound.set(block, start);
+    const { rate, blocks } = taps[name];
+    // A block's playbackTime is later than the truth by as much as its event came late, in steps
+    // of a render quantum. Blocks follow each other without a gap unless whole ones are lost, so
+    // each is a whole number of blocks behind the earliest.
+    const first = blocks.length ? blocks[0].at : 0;
+    const off = (at) => (((at - first + SIZE / 2) % SIZE) + SIZE) % SIZE - SIZE / 2;
+    const origin = first + Math.min(0, ...blocks.map(({ at }) => off(at)));
+    for (const block of blocks) block.start = SIZE * Math.floor((block.at - origin) / SIZE);
+    const sound = new Int16Array(blocks.length ? blocks.at(-1).start + SIZE : 0);
+    for (const block of blocks) sound.set(block.sound, block.start);
+    // An event comes when its block is complete or later: the earliest is nearest to the truth.
+    const wall = Math.min(...blocks.map(({ now, start }) => now - (start + SIZE) / rate));
     const bytes = new Uint8Array(sound.buffer);
     let text = "";
     for (let i = 0; i < bytes.length; i += 8192) {

@@ -35,6 +35,7 @@ class CallFigures:
     damaged: int = 0
     lengthened_seconds: float = 0.0
     shortened_seconds: float = 0.0
+    bridged_seconds: float = 0.0
     underruns: int = 0
     player_stalls: int = 0
     malformed: int = 0
@@ -73,6 +74,7 @@ class CallFigures:
         self.damaged += voice.damaged
         self.lengthened_seconds += voice.lengthened
         self.shortened_seconds += voice.shortened
+        self.bridged_seconds += voice.bridged
         self.underruns += voice.underruns
         self.buffer_seconds = max(self.buffer_seconds, voice.delay)
 

@@ -27,7 +27,7 @@ MARGIN = 0.005
 MAX_TARGET = 1.0
 """Seconds of target at most; what is later than that is lost."""
 
-HOLD_SECONDS = 2.0
+HOLD_SECONDS = 5.0
 """The largest jitter of the last one to two spans of this length counts."""
 
 SINK_SECONDS = 1.0
@@ -65,6 +65,10 @@ MAX_CONCEALED = 5
 
 FOLLOWING = 4
 """Frames over which a gap can be bridged to the one behind it."""
+
+PATIENCE_SHARE = 0.75
+"""Shares of a frame beyond its due time for which a frame is waited for while none behind it is
+here; the player carries the voice on meanwhile."""
 
 FAR_BEHIND = 4.0
 """Frames behind the due time, as after a stall, from which they are left out."""
@@ -187,19 +191,20 @@ class JitterBuffer:
             self._reference = (frame.sequence, frame.timestamp)
             sequence, captured = frame.sequence, frame.timestamp / SAMPLE_RATE
             transit = now - captured
-        self._measure(transit, now)
         if sequence in self._frames or sequence in self._seen:
+            # Which tells nothing of how long to wait: the frame itself was in time.
             self.counts.duplicates += 1
             return
-        if self._next is not None and sequence < self._next:
-            self.counts.late += 1
-            return
-        self._seen.append(sequence)
+        self._measure(transit, now)
         ahead = sequence - self._reference[0]
         if ahead > 0:
             self.counts.passed += ahead
             self.counts.missed += ahead - 1
             self._reference = (sequence, timestamp)
+        if self._next is not None and sequence < self._next:
+            self.counts.late += 1
+            return
+        self._seen.append(sequence)
         self._frames[sequence] = (captured, frame)
         if len(self._frames) > CAPACITY:
             del self._frames[min(self._frames)]
@@ -272,7 +277,9 @@ class JitterBuffer:
         return Decision(Play.PACKET, frame.packet, stretch=stretch)
 
     def _miss(self, now: float) -> Decision:
-        if now < self._due(self._next_captured):
+        # With nothing behind it here a frame is more likely late than lost.
+        patience = 0.0 if self._frames else PATIENCE_SHARE * self._frame
+        if now < self._due(self._next_captured) + patience:
             return _WAIT
         if not self._frames:
             self._blind += 1

@@ -9,7 +9,7 @@ import numpy as np
 
 from .jitter import SAMPLE_RATE, Decision, JitterBuffer, Play
 from .protocol import AudioFrame
-from .stretch import stretched
+from .stretch import PAST, last_period, stretched
 
 BLOCK = 80
 """Samples that are mixed at once: 5 ms."""
@@ -29,6 +29,16 @@ LEVEL_SHARE = 0.1
 LEAD_MARGIN = 0.005
 LEAD_SINK = 0.02
 """Share by which the lead follows faster decoding at each frame; slower it follows at once."""
+
+BRIDGE_SAMPLES = 1280
+"""For which a voice is carried on while the next sound is late: 80 ms, as long as the jitter
+buffer waits for a late frame and that takes to decode."""
+
+BRIDGE_FADE = 0.5
+"""Share of that after which it begins to fade."""
+
+RETURN_SAMPLES = 80
+"""Over which sound that is there again comes back to its level: 5 ms."""
 
 
 class Decoder(Protocol):
@@ -66,6 +76,21 @@ def mix(blocks: Iterable[np.ndarray]) -> np.ndarray:
     return soft_limit(total)
 
 
+class Lead:
+    """How long before its turn a frame must be decoded: as long as decoding has taken of late.
+
+    All voices share one, since it is the machine that is slow.
+    """
+
+    def __init__(self, seconds: float = FIRST_LEAD) -> None:
+        self.seconds = seconds
+
+    def took(self, seconds: float) -> None:
+        """Decoding a frame took so long."""
+        wanted = seconds + LEAD_MARGIN
+        self.seconds = max(wanted, self.seconds + LEAD_SINK * (wanted - self.seconds))
+
+
 class Voice:
     """Jitter buffer, decoder and the decoded sound of one sender.
 
@@ -76,22 +101,30 @@ class Voice:
     ----------
     decoder : Decoder
         Of its own.
+    lead : Lead, optional
+        That of all voices.
     """
 
-    def __init__(self, decoder: Decoder) -> None:
+    def __init__(self, decoder: Decoder, lead: Lead | None = None) -> None:
         self._decoder = decoder
         self._size = decoder.frame_size
         self.jitter = JitterBuffer(self._size / SAMPLE_RATE)
         self._sound = np.zeros(0, np.float32)
+        self._past = np.zeros(PAST, np.float32)
+        self._period = np.zeros(0, np.float32)
+        self._bridged = 0
+        self._speaking = False
         self._fresh = True
         self._opening = False
-        self._lead = FIRST_LEAD
+        self._decoding = lead or Lead()
         self.busy = False
         """Whether work has been handed out that is not finished."""
         self.underruns = 0
         self.damaged = 0
         self.lengthened = self.shortened = 0.0
         """Seconds put in and left out so far to play in time."""
+        self.bridged = 0.0
+        """Seconds for which the voice was carried on because the next sound was late."""
         self.power = 0.0
         """Mean square of what was taken of late."""
 
@@ -99,6 +132,10 @@ class Voice:
     def delay(self) -> float:
         """Seconds between arrival over the network's floor and being heard, as aimed at."""
         return self.jitter.target + self._lead
+
+    @property
+    def _lead(self) -> float:
+        return min(self._decoding.seconds, self._size / SAMPLE_RATE)
 
     @property
     def _ahead(self) -> int:
@@ -153,10 +190,8 @@ class Voice:
         self.busy = False
         if not len(sound):
             return
-        wanted = seconds + LEAD_MARGIN
-        self._lead = max(wanted, self._lead + LEAD_SINK * (wanted - self._lead))
-        self._lead = min(self._lead, self._size / SAMPLE_RATE)
-        if not len(self._sound):
+        self._decoding.took(seconds)
+        if not len(self._sound) and not (self._speaking and self._bridged < BRIDGE_SAMPLES):
             # A spurt begins, or sound came too late: hold it back by what the first packet is
             # short of and by the time that later ones may take to decode, so that they do come
             # in time.
@@ -166,13 +201,44 @@ class Voice:
             elif not self._fresh:
                 self.underruns += 1
             sound = np.concatenate([np.zeros(held, np.float32), sound])
+        elif self._bridged:
+            sound = self._returned(sound)
         self._opening = False
+        self._speaking = not self._fresh
+        self._bridged = 0
         self._sound = np.concatenate([self._sound, sound])
 
     def take(self) -> np.ndarray:
         """The next ``BLOCK`` samples, silence where there are none."""
+        while self._speaking and len(self._sound) < BLOCK and self._bridged < BRIDGE_SAMPLES:
+            self._bridge()
         block, self._sound = self._sound[:BLOCK], self._sound[BLOCK:]
         if len(block) < BLOCK:
             block = np.concatenate([block, np.zeros(BLOCK - len(block), np.float32)])
+        self._past = np.concatenate([self._past[BLOCK:], block])
         self.power += LEVEL_SHARE * (float(np.dot(block, block)) / BLOCK - self.power)
         return block
+
+    def _bridge(self) -> None:
+        """Carry the voice on by a period."""
+        if not self._bridged:
+            self._period = last_period(np.concatenate([self._past, self._sound])[-PAST:])
+        period = self._period
+        gains = _bridge_gain(self._bridged + np.arange(len(period), dtype=np.float32))
+        self._sound = np.concatenate([self._sound, period * gains])
+        self._bridged += len(period)
+        self.bridged += len(period) / SAMPLE_RATE
+
+    def _returned(self, sound: np.ndarray) -> np.ndarray:
+        """Sound behind a bridge, brought back to its level from that of the bridge's end."""
+        sound = sound.copy()
+        head = sound[:RETURN_SAMPLES]
+        gain = float(_bridge_gain(np.float32(self._bridged)))
+        head *= np.linspace(gain, 1.0, len(head), dtype=np.float32)
+        return sound
+
+
+def _bridge_gain(samples: np.ndarray | np.float32) -> np.ndarray:
+    """Gain so many samples into a bridge: 1, and then a fade to nothing at its end."""
+    share = samples / np.float32(BRIDGE_SAMPLES)
+    return np.clip((1.0 - share) / (1.0 - BRIDGE_FADE), 0.0, 1.0).astype(np.float32)

@@ -19,7 +19,7 @@ from .figures import CallFigures
 from .jitter import CAPACITY, SAMPLE_RATE, JitterCounts
 from .limits import MAX_STATISTICS
 from .media import Sink
-from .mixer import BLOCK, Voice, mix
+from .mixer import BLOCK, Lead, Voice, mix
 from .protocol import AudioFrame, Join, Leave, Member, Message, Welcome
 from .redundancy import FIGURE
 
@@ -58,6 +58,8 @@ class Playback:
         self._group: asyncio.TaskGroup | None = None
         self._early: dict[int, list[tuple[AudioFrame, float]]] = {}
         self._told: dict[int, tuple[int, int]] = {}
+        self.lead = Lead()
+        """How long decoding takes, for all voices."""
         self.voices: dict[int, Voice] = {}
         """Of those who can be heard, by their numbers."""
         self.members: dict[int, Member] = {}
@@ -133,7 +135,7 @@ class Playback:
         decoder = await loop.run_in_executor(None, self._decoder, member)
         if self.members.get(member.sender) is not member:
             return
-        voice = Voice(decoder)
+        voice = Voice(decoder, self.lead)
         for frame, arrived in self._early.pop(member.sender):
             voice.push(frame, arrived)
         self.voices[member.sender] = voice

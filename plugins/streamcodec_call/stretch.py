@@ -29,6 +29,15 @@ LEAST_LIKENESS = 0.75
 QUIET = 1e-3
 """Root mean square, of full scale, below which any seam will do: 60 dB under."""
 
+SHORTEST_PERIOD = 80
+"""Samples of a period that sound is carried on with at least: 5 ms, or it would buzz."""
+
+LEAST_PERIODIC = 0.5
+"""Correlation below which a sound counts as noise where it is carried on."""
+
+PAST = TEMPLATE + LONGEST
+"""Samples that must be known of a sound to carry it on."""
+
 Sound = NDArray[np.float32]
 
 
@@ -57,6 +66,38 @@ def stretched(sound: Sound, samples: int) -> Sound:
         sound = _with_seam(sound, place, lag, longer=samples > 0)
         left -= lag
     return sound
+
+
+def last_period(past: Sound) -> Sound:
+    """What a sound that breaks off can be carried on with: whole periods of its end.
+
+    Repeated any number of times it leaves the signal in the phase in which it broke off, so that
+    what comes after all can follow without a seam.
+
+    Parameters
+    ----------
+    past : ndarray, shape (PAST,), float32
+        The end of the sound, at 16 kHz.
+
+    Returns
+    -------
+    ndarray, shape (n,), float32
+        ``n`` lies between ``SHORTEST_PERIOD`` and ``LONGEST``.
+    """
+    template = past[-TEMPLATE:].astype(np.float64)
+    lags = np.arange(SHORTEST_PERIOD, LONGEST + 1)
+    there = sliding_window_view(past.astype(np.float64), TEMPLATE)[len(past) - TEMPLATE - lags]
+    power = np.einsum("ij,ij->i", there, there)
+    likeness = there @ template / np.sqrt((template @ template) * power + 1e-20)
+    best = int(np.argmax(likeness))
+    # Noise has no period, and repeating a short piece of it would sound like one.
+    lag = int(lags[best]) if likeness[best] > LEAST_PERIODIC else LONGEST
+    period = past[len(past) - lag :].copy()
+    # The signal's step from one period to the next, spread over the beginning of the repetition.
+    step = past[-1] - past[-len(period) - 1]
+    ramp = np.linspace(1.0, 0.0, min(SHORTEST_PERIOD, len(period)), dtype=np.float32)
+    period[: len(ramp)] += step * ramp
+    return period
 
 
 def _best_seam(sound: Sound, longest: int) -> tuple[int, int] | None:

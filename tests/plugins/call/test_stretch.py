@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from streamcodec_call.stretch import LONGEST, SHORTEST, stretched
+from streamcodec_call.stretch import (
+    LONGEST,
+    PAST,
+    SHORTEST,
+    SHORTEST_PERIOD,
+    last_period,
+    stretched,
+)
 
 FRAME = 1280
 RATE = 16_000
@@ -88,3 +95,21 @@ def test_never_more_than_asked_and_always_finite(length, samples, seed, share):
     assert max(0, low) <= len(changed) <= high
     assert changed.dtype == np.float32
     assert np.isfinite(changed).all()
+
+
+@pytest.mark.parametrize("frequency", [80, 120, 220, 390])
+def test_a_voice_is_carried_on_by_whole_periods(frequency):
+    sound = tone(frequency)
+    past, after = sound[:PAST], sound[PAST:]
+    period = last_period(past)
+    assert SHORTEST_PERIOD <= len(period) <= LONGEST
+    periods = len(period) * frequency / RATE
+    assert periods == pytest.approx(round(periods), abs=0.05)
+    joined = np.concatenate([past, period, period, after])
+    assert step_at_seam(joined) < 1.15 * step_at_seam(sound)
+
+
+def test_noise_is_not_made_to_buzz():
+    noise = np.random.default_rng(4).normal(0, 0.1, PAST).astype(np.float32)
+    assert len(last_period(noise)) == LONGEST
+    assert np.abs(last_period(np.zeros(PAST, np.float32))).max() == 0.0
