@@ -19,8 +19,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from .export_prior import integer_prior
-from .speech import inherited
 from .speech_model import SpeechModel, load_config, load_model
+from .speech_task import inherited
 
 
 def read_run(run: Path) -> tuple[SpeechModel, dict[str, Any]]:

@@ -1,9 +1,10 @@
-"""Training of the speech model: one command, three stages, a budget in minutes.
+"""Training of the speech model: one command, four stages, a budget in minutes.
 
 ``autoencoder``  E, G and the prior on mel pictures, latents rounded in the loop;
 ``vocoder``      the vocoder on original mel frames, or on G's (``--decoded``), with the decoder's
                  refinement behind it (``--refine``), adversarial from the middle of the run on;
-``joint``        everything together on sound: quantized latents, G's own mel into the vocoder.
+``joint``        everything together on sound: quantized latents, G's own mel into the vocoder;
+``searched``     G and the prior on what the codec's own search sends for training speech.
 
     python -m streamcodec_models.speech --data FOLDER --run runs/a --stage autoencoder --minutes 30
 
@@ -18,101 +19,25 @@ import argparse
 import itertools
 import json
 import os
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from streamcodec.errors import StreamcodecError
-from streamcodec.nn.spectrum import inverse_stft, refined
 
 from . import losses
 from .adversary import Adversary
 from .data import SpeechCorpus
 from .plot import draw_if_possible
-from .speech_model import HOP, N_FFT, SpeechConfig, SpeechModel, load_config, load_model
-from .stage import RateControl, Stage, store
+from .searched import searched
+from .speech_model import load_config, load_model
+from .speech_task import DEFAULT_WEIGHTS, Task, codec_parts
+from .stage import RateControl, Stage
 
-DEFAULT_WEIGHTS = {
-    "libri_walleclipse": 4.0, "asp_audio": 2.0, "festvox_ru": 1.0, "picovoice_s2i": 2.0,
-    "an4": 1.0, "speechocean762": 0.7, "speechcommands_dsr": 0.3, "picovoice_wwb": 0.5,
-    "ovos_ww": 0.3,
-}  # fmt: skip
-"""Sentences over keywords, clean over noisy."""
-
-
-MIDDLE_RUNG = 2
-"""The one that is followed most closely, 2 kbit/s."""
-
-
-@dataclass
-class Task:
-    """What a stage works on."""
-
-    args: argparse.Namespace
-    model: SpeechModel
-    batches: Iterator[Tensor]
-    held: Tensor
-    device: torch.device
-
-    @property
-    def config(self) -> SpeechConfig:
-        """The shape of the model."""
-        return self.model.config
-
-    def autocast(self) -> torch.autocast:
-        """Matrix products in bfloat16: several times faster, with float32 weights behind them."""
-        return torch.autocast(self.device.type, torch.bfloat16)
-
-    def draw_rates(self, batch: int) -> Tensor:
-        """A rung for each crop."""
-        odds = torch.tensor(self.config.rate_odds)
-        return torch.multinomial(odds, batch, replacement=True).to(self.device)
-
-    def autoencode(
-        self, x: Tensor, rate: Tensor, *, alone: int = 0, losing: float = 0.0
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Decoded mel, original mel, and bits of each latent step.
-
-        ``alone`` crops are rated as packets by themselves; a share ``losing`` of the crops loses
-        packets on the way to G.
-        """
-        with torch.no_grad():
-            mel = self.model.mel(x)
-        with self.autocast():
-            z, _ = self.model.encoder(mel)
-            dequantized, _, bits = self.model.quantize(z.float(), rate, alone)
-            if losing:
-                dequantized = self.model.erased(dequantized, losing)
-            out, _ = self.model.generator(dequantized)
-        return out.float(), mel, bits
-
-    def vocode(self, mel: Tensor) -> Tensor:
-        """Sound of mel frames, by the vocoder alone."""
-        with self.autocast():
-            spectra, _ = self.model.vocoder(mel)
-        return inverse_stft(spectra, N_FFT, HOP)
-
-    def synthesize(self, mel: Tensor) -> Tensor:
-        """Sound of mel frames as a decoder makes it: by the vocoder, then some refinement.
-
-        The number of alternations is drawn, so that the vocoder learns what the refinement
-        leaves to it without leaning on one number.
-        """
-        with self.autocast():
-            spectra, _ = self.model.vocoder(mel)
-        alternations = int(torch.randint(self.args.refine + 1, ()))
-        return refined(spectra, mel, self.model.mel, alternations)
-
-    def keep(self, stage: Stage) -> None:
-        """Put a finished stage's averages into the run's model, and go on with those."""
-        store(self.args.run, self.model, stage)
-        stored = load_model(self.args.run, self.config).to(self.device)
-        self.model.load_state_dict(stored.state_dict())
+STAGES = ("autoencoder", "vocoder", "joint", "searched")
 
 
 def train(args: argparse.Namespace) -> None:
@@ -135,38 +60,20 @@ def train(args: argparse.Namespace) -> None:
     fixed = corpus.crops(args.samples, 32, np.random.default_rng(1), DEFAULT_WEIGHTS, held_out=True)
     held = torch.from_numpy(next(fixed)).to(device)
     batches = (torch.from_numpy(c).to(device) for c in crops)
-    stages = {"autoencoder": autoencoder, "vocoder": vocoder, "joint": joint}
-    stages[args.stage](Task(args, model, batches, held, device))
+    task = Task(args, model, batches, held, device)
+    if args.stage == "searched":
+        searched(task, corpus)
+    else:
+        {"autoencoder": autoencoder, "vocoder": vocoder, "joint": joint}[args.stage](task)
     picture = draw_if_possible(args.run)
     print(f"curves: {picture or 'not drawn, matplotlib is not installed'}", flush=True)
-
-
-def inherited(run: Path) -> dict[str, Any]:
-    """Rate multipliers that an earlier stage of the run arrived at."""
-    extra: dict[str, Any] = {}
-    if (run / "inherited.pt").exists():  # of a finished model that the run began with
-        extra |= torch.load(run / "inherited.pt", map_location="cpu", weights_only=True)
-    for name in ("autoencoder", "joint"):
-        path = run / f"stage-{name}.pt"
-        if path.exists():
-            extra |= torch.load(path, map_location="cpu", weights_only=False)["extra"]
-    return extra
-
-
-def _codec_parts(model: SpeechModel) -> dict[str, nn.Module]:
-    return {
-        "encoder": model.encoder,
-        "generator": model.generator,
-        "prior": model.prior,
-        "gain": nn.ParameterList([model.log_gain]),
-    }
 
 
 def autoencoder(task: Task) -> None:
     """Mel pictures through rounded latents."""
     args = task.args
-    stage = Stage("autoencoder", args, _codec_parts(task.model))
-    stage.extra = inherited(args.run)
+    stage = Stage("autoencoder", args, codec_parts(task.model))
+    stage.extra = task.inherited()
     stage.resume()
     control = RateControl(task.config.targets, list(stage.extra.get("log_lambda", [])))
 
@@ -179,15 +86,11 @@ def autoencoder(task: Task) -> None:
         slack = max(1.0, args.slack - 5.0 * progress)
         control.update(rate[alone:], bits[alone:].detach().mean(1), slack)
         stage.extra["log_lambda"] = control.log_lambda
-        distortion = losses.mel_loss(out, mel)
-        picture = distortion
-        if args.amplitude:
-            relative = losses.amplitude_loss(out, mel, task.config.mel_std)
-            picture = torch.lerp(distortion, relative, args.amplitude)
+        picture = task.picture_loss(out, mel)
         rated = (control.weights(rate) * bits.mean(1)).mean()
         return {
             "loss": picture + rated,
-            "mel": distortion,
+            "mel": losses.mel_loss(out, mel),
             "picture": picture,
             "bps": bits[alone:][rate[alone:] == 2].mean() * task.config.steps_per_second,
             "lambda": torch.tensor(control.log_lambda[2]).exp(),
@@ -195,29 +98,9 @@ def autoencoder(task: Task) -> None:
 
     def finish() -> dict[str, float]:
         task.keep(stage)
-        return autoencoder_figures(task)
+        return task.figures()
 
     stage.run(loss_of, finish)
-
-
-@torch.no_grad()
-def autoencoder_figures(task: Task) -> dict[str, float]:
-    """Distances and bits a second on held-out speakers, at each rung, by itself and under loss."""
-    result = {}
-    per_second = task.config.steps_per_second
-    for r, nominal in enumerate(task.config.rates):
-        rate = torch.full((len(task.held),), r, device=task.device)
-        out, mel, bits = task.autoencode(task.held, rate)
-        result[f"mel@{nominal:.0f}"] = float(losses.mel_loss(out, mel))
-        relative = losses.amplitude_loss(out, mel, task.config.mel_std)
-        result[f"amplitude@{nominal:.0f}"] = float(relative)
-        result[f"bps@{nominal:.0f}"] = float(bits.mean()) * per_second
-    nominal = task.config.rates[MIDDLE_RUNG]
-    rate.fill_(MIDDLE_RUNG)
-    out, mel, bits = task.autoencode(task.held, rate, alone=len(rate), losing=1.0)
-    result[f"mel@{nominal:.0f},losing"] = float(losses.mel_loss(out, mel))
-    result[f"bps@{nominal:.0f},alone"] = float(bits.mean()) * per_second
-    return result
 
 
 def vocoder(task: Task) -> None:
@@ -255,9 +138,9 @@ def vocoder(task: Task) -> None:
 def joint(task: Task) -> None:
     """Everything on sound: quantized latents, G's own mel into the vocoder, adversarial."""
     args = task.args
-    parts = {**_codec_parts(task.model), "vocoder": task.model.vocoder}
+    parts = {**codec_parts(task.model), "vocoder": task.model.vocoder}
     stage = Stage("joint", args, parts)
-    stage.extra = inherited(args.run)
+    stage.extra = task.inherited()
     stage.resume()
     control = RateControl(task.config.targets, list(stage.extra.get("log_lambda", [])))
     spectral = losses.MultiResolutionSpectralLoss(per_step=args.resolutions).to(task.device)
@@ -314,7 +197,7 @@ def parser() -> argparse.ArgumentParser:
         "vctk:ROOT, cmuarctic:ROOT[:VOICE], ljspeech:ROOT; repeatable",
     )
     p.add_argument("--run", type=Path, required=True, help="folder of this run")
-    p.add_argument("--stage", choices=["autoencoder", "vocoder", "joint"], required=True)
+    p.add_argument("--stage", choices=STAGES, required=True)
     p.add_argument("--minutes", type=float, default=30.0)
     p.add_argument("--cache", type=Path, help="decoded sound (default: RUN/cache)")
     p.add_argument("--batch", type=int, default=16)
@@ -339,6 +222,9 @@ def parser() -> argparse.ArgumentParser:
         "--alone", type=float, default=0.0, help="share of crops rated as packets by themselves"
     )
     p.add_argument("--losing", type=float, default=0.0, help="share of crops that lose packets")
+    p.add_argument(
+        "--search-minutes", type=float, default=10.0, help="encoding before the stage searched"
+    )
     p.add_argument("--picture", type=float, default=1.0, help="weight of the mel loss in joint")
     p.add_argument("--rate-weight", type=float, default=2.0, help="of the rate term in joint")
     p.add_argument("--slack", type=float, default=2.5, help="rate to begin with, times the target")

@@ -14,8 +14,8 @@ from streamcodec_models.export import export
 from streamcodec_models.image_model import PEAK
 from streamcodec_models.image_model import load_config as load_image_config
 from streamcodec_models.image_model import load_model as load_image_model
-from streamcodec_models.speech import inherited
 from streamcodec_models.speech_model import load_config, load_model
+from streamcodec_models.speech_task import inherited
 
 from streamcodec.core.model_file import read_weights
 

@@ -153,7 +153,9 @@ def test_the_adversary_learns_and_is_heard(tmp_path: Path) -> None:
     # Before it counts the loss is squared error alone.
     early = objective(pixels, rate, 0.0)
     error = 10 ** (-float(early["psnr"]) / 10)
-    assert float(early["loss"].detach()) == pytest.approx(TINY.lambdas[2] * 255**2 * error, rel=1e-3)
+    assert float(early["loss"].detach()) == pytest.approx(
+        TINY.lambdas[2] * 255**2 * error, rel=1e-3
+    )
 
 
 def test_discriminator_hears_of_the_latents() -> None:

@@ -22,6 +22,8 @@ from streamcodec_models.speech_model import (
     load_config,
     load_model,
 )
+from streamcodec_models.speech_task import Task
+from streamcodec_models.stage import RateControl
 
 TINY = SpeechConfig(
     latent_dim=8, channels=16, hidden=16, blocks=1, vocoder_channels=16, vocoder_hidden=16,
@@ -192,14 +194,14 @@ def test_nothing_stays_behind_on_another_device(monkeypatch: pytest.MonkeyPatch)
     """On the meta device nothing is computed, but tensors of two devices do not go together."""
     device = torch.device("meta")
     model = SpeechModel(TINY).to(device)
-    task = speech.Task(SimpleNamespace(), model, iter(()), torch.zeros(0), device)
+    task = Task(SimpleNamespace(), model, iter(()), torch.zeros(0), device)
     monkeypatch.setattr(task, "autocast", nullcontext)
     x = torch.zeros(3, 3840, device=device)
     rate = task.draw_rates(3)
     out, mel, bits = task.autoencode(x, rate)
     y = task.vocode(out)
     spectral = losses.MultiResolutionSpectralLoss().to(device)
-    control = speech.RateControl(TINY.targets)
+    control = RateControl(TINY.targets)
     loss = spectral(y, x[:, : y.shape[1]]) + losses.mel_loss(out, mel)
     loss = loss + (control.weights(rate) * bits.mean(1)).mean()
     loss.backward()
