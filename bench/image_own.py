@@ -14,7 +14,8 @@ from bench.image_rate import Encoded, Rule, budget_bytes, fit_ratio
 from bench.own_codec import OWN
 from bench.pictures import Picture, Pixels
 
-DEFAULT_DISTORTION = "mse"
+MODELS_OWN = "model"
+"""Distortion that the model was made for."""
 
 TOLERANCE = 0.01
 """A file within 1 % of the rate is taken as it is."""
@@ -33,9 +34,9 @@ class StreamcodecImage(ImageCodec):
     ----------
     complexity : int
         Of the search; 0 is the encoder network alone.
-    quantizer : {"admm", "uniform"}
+    quantizer : {"annealed", "admm", "uniform"}
         How the search reaches integers.
-    distortion : {"mse", "ms-ssim"}
+    distortion : {"model", "mse", "ms-ssim"}
         What the search calls close.
     model : str, optional
         Folder or name of the weights; the packaged ones by default.
@@ -46,15 +47,15 @@ class StreamcodecImage(ImageCodec):
         complexity: int,
         quantizer: str,
         model: str | None = None,
-        distortion: str = DEFAULT_DISTORTION,
+        distortion: str = MODELS_OWN,
     ) -> None:
         self.options: dict[str, Any] = {"complexity": complexity, "quantizer": quantizer}
-        if distortion != DEFAULT_DISTORTION:
+        if distortion != MODELS_OWN:
             self.options["distortion"] = distortion
         # The short name when there is only one model; a folder goes by its last part.
         label = f":{Path(model).name}" if model else ""
         self.model = model
-        aim = f":{distortion}" if distortion != DEFAULT_DISTORTION else ""
+        aim = f":{distortion}" if distortion != MODELS_OWN else ""
         self.name = f"{OWN}{label}:{quantizer}:c{complexity}{aim}"
 
     def available(self) -> str | None:

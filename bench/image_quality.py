@@ -20,7 +20,7 @@ from bench.cache import ResultCache
 from bench.image_codec import ImageCodec
 from bench.image_measure import ImageBench, PictureResult
 from bench.image_metrics import Fidelity
-from bench.image_own import DEFAULT_DISTORTION, StreamcodecImage
+from bench.image_own import MODELS_OWN, StreamcodecImage
 from bench.image_peers import all_image_peers
 from bench.image_plot import draw
 from bench.image_rate import RULES
@@ -157,14 +157,14 @@ def add_codec_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--distortion",
         type=_names,
-        default=[DEFAULT_DISTORTION],
-        help="of ours, comma-separated: mse (default), ms-ssim",
+        default=[MODELS_OWN],
+        help="of ours, comma-separated: model (what each is made for; default), mse, ms-ssim",
     )
     parser.add_argument(
         "--quantizer",
         type=_names,
-        default=["admm"],
-        help="of ours, comma-separated: admm (default), uniform",
+        default=["annealed"],
+        help="of ours, comma-separated: annealed (default), admm, uniform",
     )
     parser.add_argument("--model", action="append", help="of ours: folder; repeatable")
     parser.add_argument(

@@ -2,15 +2,15 @@
 
     python -m streamcodec_models.export RUN models/weights/NAME
 
-Weights are stored in half precision, the integer prior as integers. The files are written next
-to their places and then moved there together.
+Weights are stored in half precision, or in 8 bits, the integer prior as integers. The files are
+written next to their places and then moved there together.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,14 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from streamcodec.core.model_file import SCALE
+
 from .export_prior import integer_prior
 from .speech_model import SpeechModel, load_config, load_model
 from .speech_task import inherited
+
+INT8_PEAK = 127
+"""Largest stored weight of a row."""
 
 
 def read_run(run: Path) -> tuple[SpeechModel, dict[str, Any]]:
@@ -97,6 +102,26 @@ def write_parts(
 def half(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """The tensors in half precision, under longer names."""
     return {prefix + k: v.detach().half() for k, v in state.items()}
+
+
+def eight_bit(
+    state: Mapping[str, Tensor], prefix: str, keep: Collection[str] = ()
+) -> dict[str, Tensor]:
+    """Matrices and kernels in 8 bits with a factor a row, the rest in half precision.
+
+    The factor makes the largest weight of the row 127; see
+    :mod:`streamcodec.core.model_file` for the layout. Modules named in ``keep`` stay in half
+    precision: first and last layers, which are small, are where 8 bits do harm.
+    """
+    tensors = half(state, prefix)
+    for name, weight in state.items():
+        if weight.dim() < 2 or name.split(".")[0] in keep:
+            continue
+        rows = weight.detach().float().flatten(1)
+        scale = (rows.abs().amax(dim=1) / INT8_PEAK).clamp_min(torch.finfo(torch.float32).tiny)
+        tensors[prefix + name] = (rows / scale[:, None]).round().to(torch.int8).view(weight.shape)
+        tensors[prefix + name + SCALE] = scale
+    return tensors
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from .core.distortion import Distortion
 from .errors import InputError
 from .image.decoder import MAX_PIXELS, ImageDecoder, Progress, Region
 from .image.encoder import PictureEncoder
-from .image.settings import EncoderSettings
+from .image.settings import ANNEALED, EncoderSettings
 from .image.tiles import DEFAULT_TILE
 from .nn.image import STRIDE
 from .picturefile import PictureWriter, check_output, open_picture
@@ -92,8 +92,8 @@ def encode_image_file(
     bpp: float | None = None,
     quality: float | None = None,
     complexity: int = 6,
-    quantizer: str = "admm",
-    distortion: str | Distortion = "mse",
+    quantizer: str = ANNEALED,
+    distortion: str | Distortion | None = None,
     tile: int = DEFAULT_TILE * STRIDE,
     model: str | Path | None = None,
     progress: Progress | None = None,

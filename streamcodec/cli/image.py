@@ -68,12 +68,12 @@ def _add_encode(actions: Commands) -> None:
         help="how long the encoder searches; 0 does not search (default %(default)s)",
     )  # fmt: skip
     parser.add_argument(
-        "--quantizer", choices=("admm", "uniform"), default="admm",
+        "--quantizer", choices=("annealed", "admm", "uniform"), default="annealed",
         help="how latents become integers (default %(default)s)",
     )  # fmt: skip
     parser.add_argument(
-        "--distortion", choices=("mse", "ms-ssim"), default="mse",
-        help="what the search calls close (default %(default)s)",
+        "--distortion", choices=("mse", "ms-ssim"),
+        help="what the search calls close (default: what the model was made for)",
     )  # fmt: skip
     _add_common(parser)
     parser.set_defaults(run=run_encode)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from streamcodec.core import grid_loops as loops
 from streamcodec.core import integer_network as net
 from streamcodec.core.entropy import IntegerPrior
-from streamcodec.core.range_coder import WORD_BITS, WORD_BYTES, RangeEncoder, seal_interval
+from streamcodec.core.range_coder import STATE_BITS, WORD_BITS, WORD_BYTES, seal_interval
 from streamcodec.core.tables import FrequencyTables
 from streamcodec.errors import CorruptPacketError, InputError, ModelError
 
@@ -73,10 +73,11 @@ class RatedGrid:
             if (self.used() & ~used).any():
                 raise InputError("expected zeros in the channels that the message leaves out")
             choice, offsets = choice[:, :, used], offsets[:, :, used]
-        encoder, encode = RangeEncoder(), self.tables.encode
-        for table, offset in zip(choice.ravel().tolist(), offsets.ravel().tolist(), strict=True):
-            encode(encoder, table, offset)
-        return encoder.seal()
+        words = np.empty(loops.SYMBOL_WORDS * choice.size, np.uint32)
+        state = np.zeros(3, np.uint64)
+        flat = self.tables.flat()
+        loops.encode_entries(flat, choice.ravel(), offsets.ravel(), words, state)
+        return _message(words, state)
 
 
 class GridCoder:
@@ -190,6 +191,14 @@ class GridCoder:
         ):
             raise InputError(f"expected symbols within +-{net.MAX_SYMBOL}, found larger ones")
         return np.ascontiguousarray(symbols, dtype=np.int32)
+
+
+def _message(words: NDArray[np.uint32], state: NDArray[np.uint64]) -> bytes:
+    """Seal what the compiled loop has written."""
+    count = int(state[loops.WRITTEN])
+    lower = int.from_bytes(words[:count].astype(">u4").tobytes(), "big") << STATE_BITS
+    bits = WORD_BITS * count + STATE_BITS
+    return seal_interval(lower + int(state[loops.LOWER]), int(state[loops.WIDTH]), bits)
 
 
 def _sealed(payload: bytes, state: NDArray[np.uint64]) -> bytes:

@@ -1,9 +1,9 @@
-"""Compiled loops of the grid coder: network, tables and range decoder in one.
+"""Compiled loops of the grid coder: network, tables and range coder in one.
 
 The range code is that of the bitstream document, section 3, symbol for symbol what
-:class:`streamcodec.core.range_coder.RangeDecoder` does; there a call from Python for each symbol
-costs some microseconds, which is nothing for speech and a second for a picture. The loops hold no
-lock of the interpreter, so tiles can be decoded on several threads.
+:class:`streamcodec.core.range_coder.RangeEncoder` and its decoder do; there a call from Python for
+each symbol costs some microseconds, which is nothing for speech and a second for a picture. The
+loops hold no lock of the interpreter, so tiles can be decoded on several threads.
 """
 
 from __future__ import annotations
@@ -30,6 +30,13 @@ DECODED, NO_SYMBOL, LONG_ESCAPE, LARGE_SYMBOL = range(4)
 POINT, RANGE, POSITION = range(3)
 """Places in the state of a decoder ``(3,)`` uint64: the message's distance from the lower end of
 the interval, the interval's width, words read."""
+
+LOWER, WIDTH, WRITTEN = range(3)
+"""Places in the state of an encoder ``(3,)`` uint64: low bits of the interval's lower end, its
+width, words written."""
+
+SYMBOL_WORDS = 2
+"""Words that a symbol takes at most: an entry of 24 bits, an escape of 2 x 17, and rounding."""
 
 INVALID = -1
 """In place of an entry: no symbol leads to these bytes."""
@@ -221,3 +228,71 @@ def grid_distributions(
             for c in range(channels):
                 tables[y, x, c], centers[y, x, c] = ask(network, rate, c, sums)
                 tell(network, rate, c, symbols[y, x, c], sums)
+
+
+@njit(cache=True, inline="always")
+def _write(
+    words: NDArray[np.uint32],
+    state: NDArray[np.uint64],
+    lower: np.uint32,
+    width: np.uint32,
+) -> None:
+    """Put an entry's part in the interval's place."""
+    scale = state[WIDTH] >> _PRECISION
+    moved = state[LOWER] + scale * np.uint64(lower)
+    if moved < state[LOWER]:  # carried over the 64 bits
+        place = np.int64(state[WRITTEN]) - 1
+        while place >= 0:
+            words[place] += np.uint32(1)
+            if words[place] != 0:
+                break
+            place -= 1
+    state[LOWER] = moved
+    state[WIDTH] = scale * np.uint64(width)
+    if state[WIDTH] < _SMALLEST:
+        words[np.int64(state[WRITTEN])] = np.uint32(state[LOWER] >> _WORD)
+        state[WRITTEN] += np.uint64(1)
+        state[LOWER] <<= _WORD
+        state[WIDTH] <<= _WORD
+
+
+@njit(cache=True)
+def _write_escape(
+    words: NDArray[np.uint32], state: NDArray[np.uint64], offset: int, reach: int
+) -> None:
+    """What follows an escape: sign, length and excess, in fair bits."""
+    _write(words, state, _HALF if offset < 0 else np.uint32(0), _HALF)
+    excess = abs(offset) - reach
+    length = 0
+    while excess >> length:
+        length += 1
+    for _ in range(length - 1):
+        _write(words, state, np.uint32(0), _HALF)
+    for k in range(length):
+        bit = excess >> (length - 1 - k) & 1
+        _write(words, state, _HALF if bit else np.uint32(0), _HALF)
+
+
+@njit(cache=True, nogil=True)
+def encode_entries(
+    flat: FlatTables,
+    tables: NDArray[np.int64],
+    offsets: NDArray[np.int64],
+    words: NDArray[np.uint32],
+    state: NDArray[np.uint64],
+) -> None:
+    """Encode symbols, given as tables and offsets ``(n,)``; ``words`` has room for all of them.
+
+    ``state`` is that of a new message, and then of its end.
+    """
+    state[LOWER] = 0
+    state[WIDTH] = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
+    state[WRITTEN] = 0
+    for k in range(len(tables)):
+        table, offset = tables[k], offsets[k]
+        reach = flat.reach[table >> FRACTION_BITS]
+        inside = -reach <= offset <= reach
+        entry = flat.start[table] + (offset + reach if inside else 2 * reach + 1)
+        _write(words, state, flat.lower[entry], flat.width[entry])
+        if not inside:
+            _write_escape(words, state, offset, reach)

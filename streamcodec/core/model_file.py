@@ -3,6 +3,9 @@
 A model is a folder of safetensors files. ``decoder.safetensors`` holds what both sides must share;
 its hash is the model's identity, which every stream carries. The other files may be exchanged for
 better ones without changing a stream.
+
+Weights may be stored in 8 bits: an int8 tensor with a float tensor of the same name and ``.scale``
+behind it, one factor for each slice of the first dimension.
 """
 
 from __future__ import annotations
@@ -23,6 +26,9 @@ from streamcodec.core.packet import IDENTITY_BYTES
 from streamcodec.errors import ModelError, ModelNotFoundError
 
 Network = TypeVar("Network", bound=nn.Module)
+
+SCALE = ".scale"
+"""What follows the name of an 8-bit tensor in that of its factors."""
 
 INTEGER_PRIOR = "integer_prior"
 """Prefix of the integer prior's tensors, and the key of its numbers in the configuration."""
@@ -65,7 +71,42 @@ def find_model_folder(name: str | Path, parts: Sequence[str], kind: str) -> Path
     return folder
 
 
-def read_weights(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+class Weights(dict[str, Tensor]):
+    """Tensors of a file by name, those of 8 bits restored.
+
+    Attributes
+    ----------
+    stored : dict
+        Tensors as the file holds them.
+    """
+
+    def __init__(self, stored: dict[str, Tensor]) -> None:
+        super().__init__(restored(stored))
+        self.stored = stored
+
+
+def restored(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors with those of 8 bits multiplied by their factors, to float32.
+
+    Raises
+    ------
+    ModelError
+        Factors are missing or of the wrong shape.
+    """
+    tensors = dict(stored)
+    for name in [n for n, tensor in stored.items() if tensor.dtype == torch.int8]:
+        weight, scale = stored[name], tensors.pop(name + SCALE, None)
+        if scale is None or weight.dim() == 0 or tuple(scale.shape) != tuple(weight.shape[:1]):
+            raise ModelError(
+                f"the 8-bit tensor {name} has no factors, or not one for each of its "
+                f"{tuple(weight.shape[:1])} slices; the model file is damaged"
+            )
+        factors = scale.float().reshape(-1, *[1] * (weight.dim() - 1))
+        tensors[name] = weight.float() * factors
+    return tensors
+
+
+def read_weights(path: Path) -> tuple[dict[str, Any], Weights]:
     """Configuration and tensors of one file.
 
     Raises
@@ -78,16 +119,19 @@ def read_weights(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
         with safe_open(path, framework="pt") as file:
             config = json.loads((file.metadata() or {}).get("config", "{}"))
-            return config, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, json.JSONDecodeError) as error:
         raise ModelError(f"{path} is not a readable weights file: {error}") from error
+    return config, Weights(stored)
 
 
-def identity_of(config: dict[str, Any], tensors: dict[str, Tensor]) -> bytes:
-    """Identity of a decoder: hash of its configuration and of every tensor, in name order.
+def identity_of(config: dict[str, Any], tensors: Mapping[str, Tensor]) -> bytes:
+    """Identity of a decoder: hash of its configuration and of every stored tensor, in name order.
 
     Enough to tell models apart; not a signature.
     """
+    if isinstance(tensors, Weights):
+        tensors = tensors.stored
     digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
     for name in sorted(tensors):
         tensor = tensors[name].contiguous()

@@ -78,6 +78,9 @@ def structural(pictures: Tensor, target: Tensor) -> Tensor:
 DISTORTIONS: dict[str, Distortion] = {"mse": squared_error, "ms-ssim": structural}
 """Distortions by the names that a caller may give."""
 
+DEFAULT_DISTORTION = "mse"
+"""Of a model that does not say what it is made for."""
+
 
 def named_distortion(distortion: str | Distortion) -> Distortion:
     """A distortion by its name; a callable is given back.

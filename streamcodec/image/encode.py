@@ -14,7 +14,7 @@ from streamcodec.image.encoder import PictureEncoder
 from streamcodec.image.model import ImageModel
 from streamcodec.image.picture import ArrayPicture, Picture
 from streamcodec.image.pillow_picture import picture_of
-from streamcodec.image.settings import EncoderSettings
+from streamcodec.image.settings import ANNEALED, EncoderSettings
 from streamcodec.image.tiles import DEFAULT_TILE
 from streamcodec.nn.image import STRIDE
 
@@ -28,8 +28,8 @@ def encode_image(
     bpp: float | None = None,
     quality: float | None = None,
     complexity: int = 6,
-    quantizer: str = "admm",
-    distortion: str | Distortion = "mse",
+    quantizer: str = ANNEALED,
+    distortion: str | Distortion | None = None,
     tile: int = DEFAULT_TILE * STRIDE,
     icc_profile: bytes = b"",
     exif: bytes = b"",
@@ -51,10 +51,11 @@ def encode_image(
         0 to 100, in place of a rate; 50 if neither is given.
     complexity : int
         0 (the encoder network's guess alone) to 10; sets the search budget.
-    quantizer : {"admm", "uniform"}
+    quantizer : {"annealed", "admm", "uniform"}
         How the searched latents become integers.
-    distortion : str or callable
-        What the search calls close: ``"mse"``, ``"ms-ssim"``, or any
+    distortion : str or callable, optional
+        What the search calls close: ``"mse"``, ``"ms-ssim"``; what the model was made for if
+        omitted; or any
         ``distortion(pictures (n, 3, h, w), target (1, 3, h, w)) -> (n,)`` on values in 0..1.
     tile : int
         Pixels along the side of a tile, a multiple of 16: smaller ones make small regions quicker

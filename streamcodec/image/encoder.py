@@ -81,7 +81,7 @@ class PictureEncoder:
         self.grid = TileGrid(picture.header.height, picture.header.width, settings.tile // STRIDE)
         self._windows = windows_of(self.grid)
         self._budget = BUDGETS[settings.complexity]
-        self._distortion = named_distortion(settings.distortion)
+        self._distortion = named_distortion(settings.distortion or self.model.distortion)
         self._progress = progress
         self._searched = 0
         self._told = 0.0

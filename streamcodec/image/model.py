@@ -26,6 +26,7 @@ from streamcodec.core.model_file import (
 )
 from streamcodec.core.packet import RATES
 from streamcodec.errors import ModelError
+from streamcodec.image.distortion import DEFAULT_DISTORTION, DISTORTIONS
 from streamcodec.nn.image import ImageEncoder, ImageGenerator
 from streamcodec.nn.spatial_prior import NEIGHBOURS, SpatialPrior
 
@@ -55,6 +56,8 @@ class ImageModel:
         ``(rungs, latent_dim)``; latents times gains are in lattice units.
     trade_offs : tuple of float
         Mean squared error (pixels in 0..1) worth one bit a pixel at each rung, as trained.
+    distortion : str
+        What the search calls close unless a caller says otherwise: what the model was made for.
     """
 
     name: str
@@ -67,6 +70,7 @@ class ImageModel:
     search_generator: ImageGenerator
     search_prior: SpatialPrior
     coder: GridCoder
+    distortion: str = DEFAULT_DISTORTION
 
     @property
     def search_dtype(self) -> torch.dtype:
@@ -140,6 +144,7 @@ def _load(folder: Path) -> ImageModel:
         rates = tuple(float(r) for r in config["rates"])
         trade_offs = tuple(float(t) for t in config["trade_offs"])
         name = str(config["name"])
+        distortion = str(config.get("distortion", DEFAULT_DISTORTION))
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ModelError(f"the model in {folder} is damaged: {error}") from error
     rungs = len(rates)
@@ -151,7 +156,12 @@ def _load(folder: Path) -> ImageModel:
         and min(trade_offs) > 0
     ):
         raise ModelError(f"the model in {folder} is damaged: gains, rates and trade-offs differ")
+    if distortion not in DISTORTIONS:
+        raise ModelError(
+            f"the model in {folder} is made for the distortion {distortion!r}, which this version "
+            "does not know; a newer one may"
+        )
     return ImageModel(
         name, identity_of(config, tensors), rates, gains, trade_offs, encoder, generator,
-        for_search(generator), search_prior, coder,
+        for_search(generator), search_prior, coder, distortion,
     )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from streamcodec.core.distortion import Distortion
 from streamcodec.core.integer_network import MAX_SYMBOL
 from streamcodec.core.lattice import Look, product_form
 from streamcodec.image.model import ImageModel
-from streamcodec.image.rate import PriceControl, settle
+from streamcodec.image.rate import CONTROL_GAIN, GENTLE_GAIN, PriceControl, settle
 from streamcodec.image.windows import Surroundings
 from streamcodec.nn.image import COLOURS
 from streamcodec.nn.prior import logistic_bits
@@ -22,6 +23,15 @@ PROBE_STEP = 0.02
 
 LOOK_EVERY = 2
 """Iterations between looks at the bits that the lattice points would cost."""
+
+
+@dataclass(frozen=True)
+class Unheard:
+    """A problem, function by function; see :class:`streamcodec.core.search.Problem`."""
+
+    pictures: Callable[[Tensor], Tensor]
+    distance: Callable[[Tensor], Tensor]
+    bits: Callable[[Tensor], Tensor]
 
 
 class WindowProblem:
@@ -79,11 +89,22 @@ class WindowProblem:
 
     def bits(self, latents: Tensor) -> Tensor:
         """Bits under the prior in floating point, ``(n,)``."""
-        if self._control.active and self._iterations % LOOK_EVERY == 0:
-            self._control.heard(self.lattice_bits(latents[0].detach().round()))
-        self._iterations += 1
+        self.hear(latents[0].detach(), CONTROL_GAIN)
+        return self._drawn_bits(latents)
+
+    def _drawn_bits(self, latents: Tensor) -> Tensor:
         self._tick()
         return self._tile_bits(latents, latents)
+
+    def hear(self, latents: Tensor, gain: float = GENTLE_GAIN) -> None:
+        """Tell the control, from time to time, what latents ``(h, w, dim)`` cost rounded."""
+        if self._control.active and self._iterations % LOOK_EVERY == 0:
+            self._control.heard(self.lattice_bits(latents.round()), gain)
+        self._iterations += 1
+
+    def unheard(self) -> Unheard:
+        """The problem for latents that its control is to know nothing of."""
+        return Unheard(self.pictures, self.distance, self._drawn_bits)
 
     def look(self, symbols: Tensor) -> Look:
         """Cost and gradients of a lattice point ``(h, w, dim)``."""
@@ -128,7 +149,10 @@ class WindowProblem:
         """Locations and log-scales of the symbols of a lattice point ``(h, w, dim)``."""
         location, log_scale = torch.empty_like(symbols), torch.empty_like(symbols)
         for tile in self._place.tiles:
-            part = self._model.search_prior.distributions(symbols[tile.slices][None], self._rung)
+            with self._precision():
+                part = self._model.search_prior.distributions(
+                    symbols[tile.slices][None], self._rung
+                )
             location[tile.slices], log_scale[tile.slices] = part[0][0], part[1][0]
         return location, log_scale
 
@@ -160,9 +184,15 @@ class WindowProblem:
         for tile in self._place.tiles:
             place = (slice(None), *tile.slices)
             rate = self._rung.expand(len(values))
-            bits = self._model.search_prior.tile_bits(values[place], symbols[place], rate)
+            with self._precision():
+                bits = self._model.search_prior.tile_bits(values[place], symbols[place], rate)
             total = total + bits.sum((1, 2, 3))
         return total
+
+    def _precision(self) -> torch.autocast:
+        """What the prior is computed in; narrow, its bits change by 0.01 %, a look by an eighth."""
+        narrow = self._model.search_dtype
+        return torch.autocast("cpu", narrow, enabled=narrow != torch.float32)
 
     def settling(self, latents: Tensor) -> Callable[[float], tuple[Tensor, float]]:
         """Lattice points ``(h, w, dim)`` around latents, with their bits, by the slope of a bit."""

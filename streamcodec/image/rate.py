@@ -22,8 +22,9 @@ finds the rest."""
 PRICE_SLOPE = 2.0
 """Change of the logarithm of the price for one of the bits: about what neighbouring rungs show."""
 
-CONTROL_GAIN = 0.5
-"""Part of a deviation that one look of the control corrects; the search follows with delay."""
+CONTROL_GAIN, GENTLE_GAIN = 0.5, 0.15
+"""Part of a deviation that one look of the control corrects; the search follows with delay, and
+while it is annealed with more of it."""
 
 MAX_PRICE = 64.0
 """The price stays within 1/64 .. 64 of the rung's own: further away another rung is right."""
@@ -104,12 +105,12 @@ class PriceControl:
         """Whether it wants to hear anything."""
         return self._bits is not None
 
-    def heard(self, bits: float) -> None:
-        """Take notice of the bits that the search is at."""
+    def heard(self, bits: float, gain: float = CONTROL_GAIN) -> None:
+        """Take notice of the bits that the search is at; ``gain`` as ``CONTROL_GAIN``."""
         if self._bits is None:
             return
         deviation = math.log(max(bits, 1.0) / max(self._bits, 1.0))
-        price = self.price * math.exp(CONTROL_GAIN * PRICE_SLOPE * deviation)
+        price = self.price * math.exp(gain * PRICE_SLOPE * deviation)
         self.price = min(max(price, 1 / MAX_PRICE), MAX_PRICE)
 
 

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from streamcodec.core.annealing import anneal
 from streamcodec.core.integer_network import MAX_SYMBOL
 from streamcodec.core.lattice import Moves, descend, moves_of
 from streamcodec.core.search import LatentSearch
 from streamcodec.image.problem import WindowProblem
 from streamcodec.image.rate import PriceControl
-from streamcodec.image.settings import ImageBudget
+from streamcodec.image.settings import ANNEALED, ImageBudget
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,12 @@ def search_window(
     """
     # Equal pictures give equal bytes.
     generator = torch.Generator().manual_seed(0)
-    found = LatentSearch(quantizer, budget.steps)(problem, guess, trade_off)
-    starts = [z.round().clamp(-MAX_SYMBOL, MAX_SYMBOL) for z in (guess, guess + found.correction)]
+    if quantizer == ANNEALED:
+        steps = budget.steps.iterations
+        found = anneal(problem.unheard(), guess, trade_off, steps, generator, problem.hear)
+    else:
+        found = guess + LatentSearch(quantizer, budget.steps)(problem, guess, trade_off).correction
+    starts = [z.round().clamp(-MAX_SYMBOL, MAX_SYMBOL) for z in (guess, found)]
     symbols = min(starts, key=lambda s: problem.lattice_cost(s, control.price))
     curvature = problem.curvature(symbols, generator)
     moves = descend(problem, symbols, curvature, budget.rounds, control, generator)

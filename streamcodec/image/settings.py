@@ -5,16 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from streamcodec.core.distortion import Distortion
-from streamcodec.core.search import QUANTIZERS, Budget
+from streamcodec.core.search import QUANTIZERS as CORE_QUANTIZERS
+from streamcodec.core.search import Budget
 from streamcodec.errors import InputError
 from streamcodec.image.distortion import named_distortion
 from streamcodec.image.rate import HIGHEST_BPP, LOWEST_BPP
 from streamcodec.image.tiles import DEFAULT_TILE
 from streamcodec.nn.image import STRIDE
 
+ANNEALED = "annealed"
+QUANTIZERS = (ANNEALED, *CORE_QUANTIZERS)
+"""How latents become integers: by annealing (:mod:`streamcodec.core.annealing`), or as in the
+search of speech."""
+
 STEP_SIZE, RHO = 0.06, 10.0
-"""Of the gradient steps. The distance is curved by some 10 bits a squared unit, so a pull to the
-lattice that is to be felt must be larger than that of speech."""
+"""Of the gradient steps of ADMM and uniform rounding. The distance is curved by some 10 bits a
+squared unit, so a pull to the lattice that is to be felt must be larger than that of speech."""
 
 OTHER_PASSES = 2
 """Passes besides gradient steps and rounds: one for the curvature, one at the first point."""
@@ -27,7 +33,7 @@ class ImageBudget:
     Attributes
     ----------
     steps : Budget
-        Gradient steps off the lattice, by ADMM or freely.
+        Gradient steps off the lattice: annealed, by ADMM or freely.
     rounds : int
         Rounds of the descent on the lattice.
     """
@@ -49,15 +55,15 @@ def _budget(iterations: int, rounds: int) -> ImageBudget:
 BUDGETS = (
     _budget(0, 0),
     _budget(0, 3),
-    _budget(0, 5),
-    _budget(2, 7),
-    _budget(4, 9),
-    _budget(4, 13),
-    _budget(6, 16),
-    _budget(8, 24),
-    _budget(12, 40),
-    _budget(20, 80),
-    _budget(40, 200),
+    _budget(0, 6),
+    _budget(0, 10),
+    _budget(10, 8),
+    _budget(16, 10),
+    _budget(22, 12),
+    _budget(40, 16),
+    _budget(80, 20),
+    _budget(160, 30),
+    _budget(320, 40),
 )
 """Search budget of each complexity, 0 to 10. Trying single symbols through the generator, as
 speech does, is out of proportion for a hundred thousand of them."""
@@ -76,8 +82,8 @@ class EncoderSettings:
     bpp: float | None = None
     quality: float | None = None
     complexity: int = 6
-    quantizer: str = "admm"
-    distortion: str | Distortion = "mse"
+    quantizer: str = ANNEALED
+    distortion: str | Distortion | None = None
     tile: int = DEFAULT_TILE * STRIDE
 
     def __post_init__(self) -> None:
@@ -96,4 +102,5 @@ class EncoderSettings:
                 f"the side of a tile must be a multiple of {STRIDE} up to {LARGEST_TILE} pixels, "
                 f"not {self.tile!r}"
             )
-        named_distortion(self.distortion)
+        if self.distortion is not None:
+            named_distortion(self.distortion)

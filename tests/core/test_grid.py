@@ -7,7 +7,7 @@ import pytest
 
 from streamcodec.core.entropy import IntegerPrior
 from streamcodec.core.grid import GridCoder
-from streamcodec.core.range_coder import RangeDecoder
+from streamcodec.core.range_coder import RangeDecoder, RangeEncoder
 from streamcodec.errors import CorruptPacketError, InputError, ModelError
 from tests.core.small_prior import CHANNELS, CONTEXT_STEPS, RATES, heavy_tailed, small_prior
 
@@ -49,6 +49,18 @@ def test_symbols_come_back_and_constriction_agrees(rate: int) -> None:
         payload = CODER.rate(symbols, rate).encode()
         assert np.array_equal(CODER.decode(payload, height, width, rate), symbols)
         assert np.array_equal(with_constriction(payload, height, width, rate), symbols)
+
+
+def test_messages_are_those_of_the_stream_coder() -> None:
+    """Byte for byte, whatever carries over; seals of many lengths, escapes among them."""
+    rng = np.random.default_rng(8)
+    for number in range(60):
+        symbols = heavy_tailed(rng, 1 + number % 5, 2 + number // 3, CHANNELS)
+        rated = CODER.rate(symbols, number % RATES)
+        encoder = RangeEncoder()
+        for table, offset in zip(rated.choice.ravel(), rated.offsets.ravel(), strict=True):
+            PRIOR.tables.encode(encoder, int(table), int(offset))
+        assert rated.encode() == encoder.seal()
 
 
 def test_a_column_is_a_stream() -> None:

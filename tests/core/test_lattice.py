@@ -8,8 +8,10 @@ from torch import Tensor
 
 from streamcodec.core.lattice import (
     HIGHEST_PRICE,
+    SURE_GAIN,
     UNIT_MOVE,
     Look,
+    Moves,
     by_price,
     descend,
     moves_of,
@@ -97,8 +99,25 @@ def test_bits_of_others_count() -> None:
             return pushed
 
     moves = moves_of(Pushing(), problem.optimum, problem.told)
-    there = moves.made(torch.ones(SHAPE, dtype=torch.bool), 1.0)
+    there = moves.made(torch.zeros(SHAPE), 1.0, 1.0)
     assert torch.equal(there, problem.optimum - 1.0)
+
+
+def test_moves_are_made_as_they_promise() -> None:
+    """Sure gains in their full share, small ones in proportion, losses never."""
+    shape = (100, 100, 1)
+    look = Look(0.0, 0.0, torch.zeros(shape), torch.zeros(shape), abs)
+    moves = Moves(
+        torch.zeros(shape), look,
+        torch.stack([torch.full(shape, 9.0), torch.full(shape, -0.5 * SURE_GAIN)]),
+        torch.zeros(2, *shape),
+    )  # fmt: skip
+    draws = torch.rand(shape, generator=generator())
+    assert float(moves.made(draws, 0.6, 1.0).mean()) == pytest.approx(0.3, abs=0.02)
+    # A bit is dearer: half of what was sure is a quarter of it now.
+    assert float(moves.made(draws, 0.6, 2.0).mean()) == pytest.approx(0.15, abs=0.02)
+    assert float(moves.made(draws, 0.6, 0.1).mean()) == pytest.approx(0.6, abs=0.02)
+    assert not moves.made(draws, 0.0, 1.0).any()
 
 
 @pytest.mark.parametrize("price", [0.3, 1.0, 4.0])
@@ -111,7 +130,7 @@ def test_the_descent_comes_to_where_no_move_pays(price: float) -> None:
     problem = Quadratic()
     symbols = problem.optimum.round()
     before = moves_of(problem, symbols, problem.told).cost(price)
-    moves = descend(problem, symbols, problem.told, 200, Fixed(price), generator())
+    moves = descend(problem, symbols, problem.told, 1000, Fixed(price), generator())
     assert torch.equal(moves.symbols, moves.symbols.round())
     assert float((moves.distance + price * moves.bits).min()) > -1e-3
     offsets = torch.arange(-30.0, 31.0)[:, None, None, None]

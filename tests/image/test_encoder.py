@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -81,7 +83,14 @@ def test_other_distortions_find_other_pictures(photo: NDArray[np.uint8], tiny: I
         return psnr(decode_image(data, model=tiny)[:, :, 1], photo[:, :, 1])
 
     assert green_error(green_counts) > green_error("mse")
-    assert encode_image(photo, distortion="ms-ssim", model=tiny) != encode_image(photo, model=tiny)
+    structural = encode_image(photo, distortion="ms-ssim", model=tiny)
+    assert structural != encode_image(photo, model=tiny)
+    # A model says what it was made for; a caller may want something else.
+    made_for_it = replace(tiny, distortion="ms-ssim")
+    assert encode_image(photo, model=made_for_it) == structural
+    assert encode_image(photo, distortion="mse", model=made_for_it) == encode_image(
+        photo, model=tiny
+    )
 
 
 def test_windows_show_no_seams(

@@ -1,0 +1,62 @@
+"""Annealing gets past hills between lattice points that plain rounding ends before."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from streamcodec.core.annealing import anneal, rounded_at_random
+
+SHAPE = (20, 20, 2)
+
+
+class Pairs:
+    """Pairs of symbols of which only the sum shows in the picture: both between two integers."""
+
+    def __init__(self) -> None:
+        self.sums = torch.full(SHAPE[:2], 1.0)
+
+    def pictures(self, latents: Tensor) -> Tensor:
+        return latents.sum(dim=3)
+
+    def distance(self, pictures: Tensor) -> Tensor:
+        return 20.0 * (pictures - self.sums).square().flatten(1).sum(dim=1)
+
+    def bits(self, latents: Tensor) -> Tensor:
+        return latents.abs().flatten(1).sum(dim=1)
+
+    def cost(self, latents: Tensor) -> float:
+        points = latents.round()[None]
+        return float(self.distance(self.pictures(points))[0] + self.bits(points)[0])
+
+
+def test_annealed_latents_round_well() -> None:
+    """Each half rounds alone, so that the pair is off by one; they have to agree on who gives."""
+    problem = Pairs()
+    start = torch.Generator().manual_seed(1)
+    guess = 0.5 + 0.02 * torch.randn(SHAPE, generator=start)
+    heard: list[Tensor] = []
+    found = anneal(problem, guess, 1.0, 60, torch.Generator().manual_seed(0), heard.append)
+    assert problem.cost(found) < 0.35 * problem.cost(guess)
+    assert len(heard) == 60
+    again = anneal(problem, guess, 1.0, 60, torch.Generator().manual_seed(0), heard.append)
+    assert torch.equal(found, again)
+    assert torch.equal(anneal(problem, guess, 1.0, 0, torch.Generator(), heard.append), guess)
+
+
+def test_drawn_latents_are_near_the_nearer_integer() -> None:
+    generator = torch.Generator().manual_seed(2)
+    z = torch.full((4000,), -1.2)
+    drawn = rounded_at_random(z, 0.3, generator)
+    assert bool(((drawn >= -2) & (drawn <= -1)).all())
+    assert float((drawn > -1.5).float().mean()) > 0.75
+    # The colder, the nearer to an integer.
+    colder = rounded_at_random(z, 0.1, generator)
+    assert float((colder - colder.round()).abs().mean()) < 0.5 * float(
+        (drawn - drawn.round()).abs().mean()
+    )
+    # The likelier it is drawn above, the further up the latent lies: a gradient says so.
+    z = torch.full((100,), 0.5, requires_grad=True)
+    (gradient,) = torch.autograd.grad(rounded_at_random(z, 0.5, generator).sum(), z)
+    assert bool((gradient >= 0).all())
+    assert float(gradient.mean()) > 0.1

@@ -1,0 +1,61 @@
+"""The files of an image model: what they say, and that 8 bits code the same pictures."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from streamcodec_models.adopt import adopt
+from streamcodec_models.export_image import export
+from streamcodec_models.image_model import ImageConfig, ImageModel
+
+from streamcodec import decode_image, encode_image
+from streamcodec.core.model_file import read_weights
+from streamcodec.image.model import load_image_model
+
+TINY = ImageConfig(
+    latent_dim=8, patch_channels=16, channels=16, encoder_patch_blocks=1, encoder_blocks=1,
+    generator_patch_blocks=1, generator_blocks=1, prior_hidden=16, distortion="ms-ssim",
+)  # fmt: skip
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    torch.manual_seed(3)
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(asdict(TINY)))
+    torch.save(ImageModel(TINY).state_dict(), folder / "model.pt")
+    return folder
+
+
+@pytest.mark.parametrize("halves", [False, True])
+def test_a_model_is_written_and_works(halves: bool, run: Path, tmp_path: Path) -> None:
+    sizes = export(run, tmp_path / "model", torch.rand(1, 3, 64, 64), halves=halves)
+    assert sizes.keys() == {"decoder.safetensors", "encoder.safetensors"}
+    _, stored = read_weights(tmp_path / "model" / "decoder.safetensors")
+    kind = torch.float16 if halves else torch.int8
+    assert stored.stored["generator.up.weight"].dtype == kind
+    assert stored.stored["generator.output.weight"].dtype == torch.float16
+    model = load_image_model(tmp_path / "model")
+    assert model.distortion == "ms-ssim"
+    state = torch.load(run / "model.pt", weights_only=True)
+    for name, value in model.generator.state_dict().items():
+        wanted = state[f"generator.{name}"]
+        assert torch.allclose(value, wanted, atol=0.01 * float(wanted.abs().max()) + 1e-6)
+    pixels = np.full((40, 40, 3), 90, np.uint8)
+    assert decode_image(encode_image(pixels, model=model), model=model).shape == pixels.shape
+
+
+def test_a_run_goes_on_from_8_bits(run: Path, tmp_path: Path) -> None:
+    export(run, tmp_path / "model", torch.rand(1, 3, 64, 64))
+    adopt(tmp_path / "model", tmp_path / "again")
+    _, restored = read_weights(tmp_path / "model" / "decoder.safetensors")
+    state = torch.load(tmp_path / "again" / "model.pt", weights_only=True)
+    assert torch.equal(state["generator.up.weight"], restored["generator.up.weight"])
+    stored = json.loads((tmp_path / "again" / "config.json").read_text())
+    assert stored["distortion"] == replace(TINY).distortion
