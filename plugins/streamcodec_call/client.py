@@ -20,6 +20,7 @@ from .call_settings import CallSettings
 from .capture import Capture
 from .figures import CallFigures
 from .jitter import SAMPLE_RATE
+from .limits import STEP_SECONDS
 from .link import Link
 from .media import Sink, Source
 from .playback import Playback
@@ -28,9 +29,6 @@ LINGER_SECONDS = 1.0
 """After the end of a recording, so that its last packets are heard."""
 
 WARM_UP_PACKETS = 3
-
-STEP_SECONDS = 0.04
-"""Duration of a latent step; a packet has two, with low delay one."""
 
 
 class CallClient:

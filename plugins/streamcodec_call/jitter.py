@@ -70,6 +70,16 @@ PATIENCE_SHARE = 0.75
 """Shares of a frame beyond its due time for which a frame is waited for while none behind it is
 here; the player carries the voice on meanwhile."""
 
+REPAIR_SECONDS = 60.0
+"""For which the target holds what a repeated frame needed that came in place of a lost one: losses
+are rare, and every change of the target is heard."""
+
+LOSSY_SHARE = 0.01
+"""Share of frames missed of late above which one that is not here counts as lost, not late."""
+
+MISS_WEIGHT = 0.02
+"""Of a frame in that share, which so covers about the last fifty."""
+
 FAR_BEHIND = 4.0
 """Frames behind the due time, as after a stall, from which they are left out."""
 
@@ -162,11 +172,14 @@ class JitterBuffer:
         self._highs = [0.0, 0.0]
         self._high_since = 0.0
         self._peak = FIRST_JITTER
+        self._repair = 0.0
+        self._repaired = -float("inf")
+        self._missing = 0.0
 
     @property
     def target(self) -> float:
         """Delay aimed at beyond the network's floor, seconds."""
-        return min(self._peak + MARGIN, MAX_TARGET)
+        return min(max(self._peak, self._repair) + MARGIN, MAX_TARGET)
 
     @property
     def depth(self) -> int:
@@ -195,27 +208,38 @@ class JitterBuffer:
             # Which tells nothing of how long to wait: the frame itself was in time.
             self.counts.duplicates += 1
             return
-        self._measure(transit, now)
         ahead = sequence - self._reference[0]
+        self._measure(transit, now, repair=ahead < 0)
         if ahead > 0:
             self.counts.passed += ahead
             self.counts.missed += ahead - 1
+            share = (ahead - 1) / ahead
+            self._missing += min(1.0, MISS_WEIGHT * ahead) * (share - self._missing)
             self._reference = (sequence, timestamp)
         if self._next is not None and sequence < self._next:
-            self.counts.late += 1
-            return
+            if captured < self._next_captured - self._frame / 2:
+                self.counts.late += 1
+                return
+            # Frames were invented, as where word of silence was lost, that nobody had numbered.
+            self._next = sequence
         self._seen.append(sequence)
         self._frames[sequence] = (captured, frame)
         if len(self._frames) > CAPACITY:
             del self._frames[min(self._frames)]
             self.counts.overflowed += 1
 
-    def _measure(self, transit: float, now: float) -> None:
+    def _measure(self, transit: float, now: float, repair: bool) -> None:
         if now - self._floor_since > FLOOR_SECONDS:
             self._floors = [self._floors[1], float("inf")]
             self._floor_since = now
         self._floors[1] = min(self._floors[1], transit)
         jitter = transit - min(self._floors)
+        if repair:
+            self._repair = max(self._repair, jitter)
+            self._repaired = now
+            return
+        if now - self._repaired > REPAIR_SECONDS:
+            self._repair = 0.0
         if now - self._high_since > HOLD_SECONDS:
             self._highs = [self._highs[1], 0.0]
             self._high_since = now
@@ -277,8 +301,9 @@ class JitterBuffer:
         return Decision(Play.PACKET, frame.packet, stretch=stretch)
 
     def _miss(self, now: float) -> Decision:
-        # With nothing behind it here a frame is more likely late than lost.
-        patience = 0.0 if self._frames else PATIENCE_SHARE * self._frame
+        # With nothing behind it here a frame is more likely late than lost, unless many are lost.
+        lost = bool(self._frames) or self._missing > LOSSY_SHARE
+        patience = 0.0 if lost else PATIENCE_SHARE * self._frame
         if now < self._due(self._next_captured) + patience:
             return _WAIT
         if not self._frames:

@@ -18,6 +18,9 @@ MAX_SERVER_TEXT = 1 << 18
 MAX_PACKET = 1024
 """Bytes of the longest codec packet: two latent steps take at most 786."""
 
+STEP_SECONDS = 0.04
+"""Duration of a latent step; a packet has two, with low delay one."""
+
 MAX_NAME = 32
 MAX_TOKEN = 256
 MAX_RESUME = 64
@@ -46,6 +49,9 @@ MAX_LEVEL = 127
 
 PING_SECONDS = 5.0
 """Between two pings of a client."""
+
+LOSS_SECONDS = 1.0
+"""Within which a client tells that frames are missing."""
 
 DEAD_SECONDS = 20.0
 """Without any frame from the relay, which answers pings, before a client connects anew."""

@@ -21,7 +21,8 @@ from websockets.exceptions import (
 from .call_settings import CallSettings
 from .errors import CallError, ProtocolError, RefusedError
 from .figures import CallFigures
-from .limits import DEAD_SECONDS, PING_SECONDS
+from .frames import AUDIO_HEADER
+from .limits import AUDIO_RATE, DEAD_SECONDS, LOSS_SECONDS, PING_SECONDS, STEP_SECONDS
 from .protocol import (
     FINAL_CODES,
     MAX_SERVER_TEXT,
@@ -29,6 +30,7 @@ from .protocol import (
     AudioFrame,
     Error,
     Hello,
+    Join,
     Leave,
     Message,
     Ping,
@@ -57,6 +59,9 @@ CLOSE_SECONDS = 2.0
 SEND_BUFFER = 4096
 """Bytes waiting in the send buffer beyond which sound is dropped: it would come too late."""
 
+REPEATED_RATE = 3
+"""Times that a frame is sent at most."""
+
 CAPABILITIES = ("speech", "silence")
 
 
@@ -71,6 +76,10 @@ class Listener(Protocol):
 
     def statistics(self) -> dict[str, float]:
         """Figures to tell the room."""
+
+    @property
+    def loses(self) -> bool:
+        """Whether frames are missing of which :meth:`statistics` has not told yet."""
 
 
 def backoff(attempt: int, chance: Callable[[], float] = random.random) -> float:
@@ -108,6 +117,7 @@ class Link:
         self._settings = settings
         self._model = model
         self._steps = steps
+        self._packet_seconds = STEP_SECONDS * steps
         self._listener = listener
         self._figures = figures
         self._tell = tell
@@ -186,6 +196,8 @@ class Link:
             return
         if isinstance(message, Welcome):
             self._resume, self._own = message.resume, message.sender
+            for member in message.members:
+                self._redundancy.expect(member.sender)
             self.connected.set()
             self._tell(
                 f"{'back in' if message.resumed else 'in'} the room with "
@@ -197,6 +209,8 @@ class Link:
             raise RefusedError(message.code, message.message)
         elif isinstance(message, Statistics):
             self._redundancy.report(message.sender, self._own, message.values)
+        elif isinstance(message, Join):
+            self._redundancy.expect(message.member.sender)
         elif isinstance(message, Leave):
             self._redundancy.forget(message.sender)
         self._listener.obey(message)
@@ -204,17 +218,22 @@ class Link:
     async def keep_alive(self) -> None:
         """Ping, tell figures, and give up a connection that is dead; runs until cancelled."""
         number = 0
+        due = time.monotonic() + PING_SECONDS
         while True:
-            await asyncio.sleep(PING_SECONDS)
+            await asyncio.sleep(LOSS_SECONDS)
             connection, now = self._connection, time.monotonic()
             if connection is None or not self.connected.is_set():
                 continue
             if now - self._heard > DEAD_SECONDS:
                 connection.transport.abort()
                 continue
-            number += 1
-            self._pinged = {number: now}
-            broadcast((connection,), build_text(Ping(number)))
+            if now >= due:
+                due = now + PING_SECONDS
+                number += 1
+                self._pinged = {number: now}
+                broadcast((connection,), build_text(Ping(number)))
+            elif not self._listener.loses:
+                continue
             broadcast((connection,), build_text(Statistics(self._listener.statistics())))
 
     def send(self, timestamp: int, packet: bytes = b"", level: int | None = None) -> None:
@@ -229,13 +248,33 @@ class Link:
             return
         data = build_audio(frame)
         broadcast((connection,), data)
-        if self._redundancy.active and self._last is not None:
-            broadcast((connection,), self._last)
-            self._figures.repeated += 1
+        copies = self._redundancy.copies
+        if copies and self._last is not None:
+            self._repeat(self._last)
+        loop = asyncio.get_running_loop()
+        if copies > 1 and self._may_send_thrice:
+            loop.call_later(self._packet_seconds / 2, self._repeat, data)
+        if copies and level is not None:  # nothing follows soon that could bring it again
+            loop.call_later(self._packet_seconds, self._repeat, data)
+        self._redundancy.sent()
         self._last = data if level is None else None
         self._figures.packets_sent += level is None
         self._figures.descriptors_sent += level is not None
         self._figures.bytes_sent += len(packet)
+
+    @property
+    def _may_send_thrice(self) -> bool:
+        """Short packets come so often that relays would take it for too many."""
+        return REPEATED_RATE / self._packet_seconds <= AUDIO_RATE
+
+    def _repeat(self, data: bytes) -> None:
+        """Send a frame of sound again."""
+        connection = self._connection
+        if connection is None or not self.connected.is_set():
+            return
+        broadcast((connection,), data)
+        self._figures.repeated += 1
+        self._figures.bytes_sent += len(data) - AUDIO_HEADER.size
 
     async def leave(self) -> None:
         """Say goodbye and close."""

@@ -109,6 +109,14 @@ class Playback:
                 values[f"{FIGURE}{sender}"] = round(share, 4)
         return values
 
+    @property
+    def loses(self) -> bool:
+        """Whether frames are missing of which :meth:`statistics` has not told yet."""
+        return any(
+            voice.jitter.counts.missed > self._told.get(sender, (0, 0))[1]
+            for sender, voice in self.voices.items()
+        )
+
     def _loss(self, sender: int, counts: JitterCounts) -> float | None:
         """Share of a member's frames missed since this was asked last; None if none were sent."""
         passed, missed = self._told.get(sender, (0, 0))

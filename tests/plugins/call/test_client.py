@@ -99,8 +99,11 @@ def test_what_one_says_the_other_hears(speech, low_delay):
     # The recording has a second of silence, which is not sent.
     assert spoken["packets_sent"] >= 1.7 / (0.04 if low_delay else 0.08)
     assert spoken["descriptors_sent"] >= 1
-    assert spoken["sent_kbit_s"] < 4.5
-    assert heard["packets_received"] == spoken["packets_sent"] + spoken["descriptors_sent"]
+    assert spoken["sent_kbit_s"] < 9.0
+    # Until the listener has told that it loses nothing, frames are sent twice.
+    once = spoken["packets_sent"] + spoken["descriptors_sent"]
+    assert heard["packets_received"] - heard["duplicates"] == once
+    assert heard["duplicates"] <= spoken["repeated"]
     assert heard["damaged"] == heard["malformed"] == heard["reconnects"] == 0
     assert spoken["packets_encoded"] == spoken["packets_sent"]
     assert spoken["searches_cut"] <= spoken["packets_encoded"]
@@ -130,7 +133,7 @@ def test_two_who_talk_are_mixed(speech):
     figures, heard, recorder = run(scene())
     assert all(f["packets_sent"] > 5 for f in figures)
     sent = sum(f["packets_sent"] + f["descriptors_sent"] for f in figures)
-    assert heard["packets_received"] == sent
+    assert heard["packets_received"] - heard["duplicates"] == sent
     assert np.abs(recorder.sound).max() <= 1.0
     assert np.abs(recorder.sound).max() > 0.02
 

@@ -306,3 +306,25 @@ def test_repeated_frames_fill_single_gaps_and_cost_one_frame_of_delay():
     assert 0.02 < played.count(Play.CONCEAL) / len(played) < 0.08
     assert buffer.counts.missed == pytest.approx(0.2 * 300, abs=15)
     assert FRAME < buffer.target < FRAME + 3 * MARGIN
+
+
+def test_a_lost_word_of_silence_costs_nothing_of_what_is_said_next():
+    delays = [0.02] * 40 + [None] * 6 + [0.02] * 40
+    call = Call(delays)
+    # Frame 40 would have been word of silence; the next spurt's numbers follow on it.
+    call.arrivals = [
+        (t, f if f.sequence < 40 else AudioFrame(1, f.sequence - 5, f.timestamp, f.packet))
+        for t, f in call.arrivals
+    ]
+    call.run()
+    assert call.packets == [*range(40), *range(46, 86)]
+    assert call.buffer.counts.late == 0
+
+
+def test_a_repetition_that_was_needed_raises_the_delay_for_long():
+    delays = [0.02] * 600
+    delays[100] = 0.02 + FRAME + 0.005  # overtaken by the next: its repetition
+    call = Call(delays).run()
+    assert call.targets[95] < 0.01
+    assert call.targets[500] > FRAME
+    assert call.buffer.counts.missed == 1
