@@ -1,12 +1,16 @@
 """What compression does to a classifier: Top-1 and Top-5 error on decompressed pictures.
 
     python -m bench.image_classifier FOLDER --labels LABELS.csv --rate 0.3
+    python -m bench.image_classifier foolbox --rate 0.3
 
 Pictures are scaled to a short side of 256 pixels, set to the rate by each codec, decompressed,
 cropped to the middle 224 × 224 and shown to EfficientNet-Lite0, whose weights come in a package.
 ``LABELS.csv`` has the columns ``file`` (path below the folder) and ``label`` (0 to 999, the order
 of ImageNet's 1000 classes). Without labels the answer given for the original picture stands for
 the label: the table then says how often compression changes the answer, not how often it is wrong.
+
+In place of a folder ``foolbox`` takes the twenty pictures of ImageNet, labelled in their names,
+that the package of that name brings (Rauber et al., JOSS 2020): few, so intervals are wide.
 """
 
 from __future__ import annotations
@@ -57,6 +61,11 @@ SAMPLE_MEAN, SAMPLE_SCALE = 127.0, 128.0
 CLASSES = 1000
 GUESSES = 5
 ORIGINAL = "original"
+
+
+SAMPLES_MODULE = "foolbox"
+SAMPLES_PATTERN = "imagenet_*"
+"""Files ``imagenet_NUMBER_LABEL.jpg`` in its folder ``data``."""
 
 
 class Classifier:
@@ -158,6 +167,45 @@ def read_labels(path: Path, pictures: Sequence[Picture]) -> dict[str, int]:
     return {picture.name: labels[picture.name] for picture in pictures}
 
 
+def labels_in_names(pictures: Sequence[Picture]) -> dict[str, int]:
+    """Class of each picture: the last number of its name, ``imagenet_03_990.jpg``.
+
+    Raises
+    ------
+    ValueError
+        A name has none, or it is no class.
+    """
+    labels = {}
+    for picture in pictures:
+        label = Path(picture.name).stem.rpartition("_")[2]
+        if not (label.isdecimal() and int(label) < CLASSES):
+            raise ValueError(f"{picture.name}: expected a name that ends in _LABEL, 0 to 999")
+        labels[picture.name] = int(label)
+    return labels
+
+
+def chosen(options: argparse.Namespace) -> tuple[list[Picture], dict[str, int] | None]:
+    """Pictures of a command line, and their labels if there are any.
+
+    Raises
+    ------
+    ValueError, OSError
+        Something is missing.
+    """
+    if options.folder != Path(SAMPLES_MODULE) or options.folder.is_dir():
+        pictures = load_pictures(options.folder, options.limit, options.short_side)
+        return pictures, read_labels(options.labels, pictures) if options.labels else None
+    package = importlib.util.find_spec(SAMPLES_MODULE)
+    if package is None or package.origin is None:
+        raise ValueError(
+            f"no Python package {SAMPLES_MODULE}: pip install --no-deps -r "
+            "bench/requirements-models.txt"
+        )
+    folder = Path(package.origin).parent / "data"
+    pictures = load_pictures(folder, options.limit, options.short_side, SAMPLES_PATTERN)
+    return pictures, labels_in_names(pictures)
+
+
 def answers_on_originals(results: Sequence[PictureResult]) -> dict[str, int]:
     """What the classifier says of each original, to stand for the labels."""
     return {r.clip: int(r.values["guess1"]) for r in results if r.codec == ORIGINAL}
@@ -192,8 +240,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if reason := Classifier.available():
             raise ValueError(reason)
         codecs, missing = choose_codecs(options)
-        pictures = load_pictures(options.folder, options.limit, options.short_side)
-        given = read_labels(options.labels, pictures) if options.labels else None
+        pictures, given = chosen(options)
     except (ValueError, OSError) as error:
         print(f"image_classifier: {error}", file=sys.stderr)
         return 2
@@ -204,7 +251,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_errors(results, answers_on_originals(results) if given is None else given)
     shown = columns(given is not None)
     tables = rows_by_rate(results, shown)
-    notes = caption(options, len(pictures), missing, results)
+    notes = caption(options, len(pictures), missing, results, labelled=given is not None)
     text = f"{render_rates(tables, shown)}\n\n" + "".join(f"- {note}\n" for note in notes)
     print(text)
     if options.table:
@@ -224,13 +271,15 @@ def caption(
     count: int,
     missing: Mapping[str, str],
     results: Sequence[PictureResult],
+    *,
+    labelled: bool,
 ) -> list[str]:
     """What a reader must know to read the table."""
     notes = [
         f"{count} pictures, short side {options.short_side}, middle {CROP} × {CROP} shown to "
         f"{NETWORK}. ±: half the 95 % bootstrap interval over pictures."
     ]
-    if options.labels is None:
+    if not labelled:
         notes.append(
             "No labels were given: an answer counts as changed if the classifier's first answer "
             "on the original is not its first (Top-1) or among its first five (Top-5) any more."
@@ -246,7 +295,7 @@ def caption(
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="bench.image_classifier", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("folder", type=Path, help="pictures")
+    parser.add_argument("folder", type=Path, help=f"pictures, or {SAMPLES_MODULE}")
     parser.add_argument("--labels", type=Path, help="CSV file with the columns file and label")
     parser.add_argument(
         "--rate", type=float, default=DEFAULT_RATE, help=f"bits a pixel (default {DEFAULT_RATE})"

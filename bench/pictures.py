@@ -46,7 +46,9 @@ class Picture:
         return digest.hexdigest()[:16]
 
 
-def load_pictures(folder: Path, limit: int | None = None, short_side: int = 0) -> list[Picture]:
+def load_pictures(
+    folder: Path, limit: int | None = None, short_side: int = 0, pattern: str = "*"
+) -> list[Picture]:
     """Read all pictures below a folder, in the order of their paths.
 
     Parameters
@@ -57,6 +59,8 @@ def load_pictures(folder: Path, limit: int | None = None, short_side: int = 0) -
         Take so many, evenly spread.
     short_side : int
         Scale each picture so that its shorter side has this length (Lanczos); 0 leaves sizes.
+    pattern : str
+        Of the files' names.
 
     Raises
     ------
@@ -67,7 +71,7 @@ def load_pictures(folder: Path, limit: int | None = None, short_side: int = 0) -
     """
     if limit is not None and limit < 1:
         raise ValueError(f"the number of pictures must be at least 1, found {limit}")
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    paths = sorted(p for p in folder.rglob(pattern) if p.suffix.lower() in SUFFIXES and p.is_file())
     if not paths:
         raise ValueError(
             f"no pictures in {folder}: expected files with one of {', '.join(sorted(SUFFIXES))}"

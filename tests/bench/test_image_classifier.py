@@ -11,6 +11,7 @@ from bench.image_classifier import (
     add_errors,
     answers_on_originals,
     columns,
+    labels_in_names,
     main,
     network_input,
     read_labels,
@@ -80,6 +81,14 @@ def test_labels_are_read_and_checked(tmp_path):
         read_labels(path, pictures)
 
 
+def test_labels_in_names():
+    scene = make_scene(4, 4)
+    assert labels_in_names([Picture("imagenet_03_990.jpg", scene)]) == {"imagenet_03_990.jpg": 990}
+    for name in ("imagenet_03_1000.jpg", "kodim.png"):
+        with pytest.raises(ValueError, match=name):
+            labels_in_names([Picture(name, scene)])
+
+
 class Brightness(torch.nn.Module):
     """A network whose class is the mean sample, 0 to 255."""
 
@@ -118,3 +127,23 @@ def test_a_missing_package_is_named(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(image_classifier, "NETWORK_MODULE", "no_such_package")
     assert main([str(tmp_path)]) == 2
     assert "no Python package no_such_package" in capsys.readouterr().err
+
+
+def test_samples_of_a_package_are_found(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(Classifier, "available", staticmethod(lambda: None))
+    monkeypatch.setattr(Classifier, "_network", Brightness())
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(image_classifier, "SAMPLES_MODULE", "some_samples")
+    assert main(["some_samples", "--codecs", "jpeg"]) == 2
+    assert "no Python package some_samples" in capsys.readouterr().err
+    data = tmp_path / "lib" / "some_samples" / "data"
+    data.mkdir(parents=True)
+    (data.parent / "__init__.py").touch()
+    monkeypatch.syspath_prepend(str(tmp_path / "lib"))
+    Image.new("RGB", (280, 280), (50, 50, 50)).save(data / "imagenet_00_50.png")
+    Image.new("RGB", (32, 32)).save(data / "cifar10_00_3.png")
+    table = tmp_path / "all.md"
+    assert main(["some_samples", "--codecs", "jpeg", "--table", str(table)]) == 0
+    assert "Top-1 error %" in table.read_text()
+    assert "1 pictures" in table.read_text()

@@ -61,7 +61,7 @@ def test_ours_is_named_as_missing_only_if_asked_for(monkeypatch):
     names = [codec.name for codec in all_image_peers().values()]
     for codecs, expected in (("streamcodec", True), ("all", False)):
         able, missing = choose_codecs(_parser().parse_args(["folder", "--codecs", codecs]))
-        assert ("streamcodec:admm:c6" in missing) is expected
+        assert ("streamcodec:annealed:c6" in missing) is expected
         assert {codec.name for codec in able} <= set(names)
 
 

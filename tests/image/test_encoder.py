@@ -63,7 +63,7 @@ def test_quality_rises_with_its_number(photo: NDArray[np.uint8], tiny: ImageMode
     assert qualities[-1] > qualities[0] + 0.3
 
 
-@pytest.mark.parametrize("quantizer", ["admm", "uniform"])
+@pytest.mark.parametrize("quantizer", ["annealed", "admm", "uniform"])
 def test_the_search_pays(photo: NDArray[np.uint8], tiny: ImageModel, quantizer: str) -> None:
     def quality(complexity: int) -> float:
         data = encode_image(photo, bpp=0.2, complexity=complexity, quantizer=quantizer, model=tiny)
