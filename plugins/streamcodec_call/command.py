@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit, urlunsplit
 
 from .call_settings import DEFAULT_COMPLEXITY
 from .errors import CallError
@@ -75,7 +76,9 @@ def _add_serve(parser: ArgumentParser) -> None:
 
 
 def _add_join(parser: ArgumentParser) -> None:
-    parser.add_argument("url", metavar="URL", help="of the relay, ws://... or wss://...")
+    parser.add_argument(
+        "url", metavar="URL", type=_url, help="of the relay or its page, ws://... or wss://..."
+    )
     parser.add_argument("--room", type=_room, required=True)
     parser.add_argument("--name", type=_name, default="guest", help="(%(default)s)")
     _add_token(parser)
@@ -229,6 +232,15 @@ def _seconds(text: str) -> float:
     if not 0.0 < value < float("inf"):
         raise ArgumentTypeError(f"expected seconds above 0, found {text!r}")
     return value
+
+
+def _url(text: str) -> str:
+    """A relay's address; that of its web page will do."""
+    parts = urlsplit(text)
+    scheme = {"http": "ws", "https": "wss"}.get(parts.scheme, parts.scheme)
+    if scheme not in ("ws", "wss") or not parts.hostname:
+        raise ArgumentTypeError(f"expected an address like ws://host:8765, found {text!r}")
+    return urlunsplit((scheme, parts.netloc, parts.path, parts.query, ""))
 
 
 def _room(text: str) -> str:

@@ -140,7 +140,7 @@ class Gateway:
             if not leg.closing:
                 log.warning("a codec process has ended by itself")
                 leg.refuse("gateway", "the codec process has ended")
-        except OSError:
+        except (OSError, EOFError):  # the latter where the process that forks others has died
             log.warning("no codec process could be started", exc_info=True)
             leg.refuse("gateway", "no codec process could be started")
         finally:
@@ -150,7 +150,7 @@ class Gateway:
             _keep(self._clearing, self._clear_away(starting))
 
     async def _clear_away(self, starting: asyncio.Task[CodecProcess]) -> None:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, EOFError):
             await (await starting).stop()
 
     def _pass_on(self, leg: Leg, data: str | bytes) -> None:

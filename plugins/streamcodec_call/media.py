@@ -24,6 +24,9 @@ OUTPUT_SUFFIXES = (".wav", ".flac")
 QUEUED_BLOCKS = 10
 """Blocks that wait between a device and the client; the oldest give way."""
 
+DEAD_SECONDS = 3.0
+"""Without a block from a microphone before it counts as unplugged: drivers may stall for less."""
+
 
 class Source(Protocol):
     """Where sound is captured."""
@@ -135,7 +138,13 @@ class DeviceSource:
         self.started: float | None = None
 
     async def blocks(self, seconds: float) -> AsyncIterator[np.ndarray]:
-        """Blocks of ``seconds``; where the client is too slow the oldest are lost."""
+        """Blocks of ``seconds``; where the client is too slow the oldest are lost.
+
+        Raises
+        ------
+        CallError
+            The device cannot be opened, or gives no more sound.
+        """
         loop = asyncio.get_running_loop()
         waiting: asyncio.Queue[np.ndarray] = asyncio.Queue(QUEUED_BLOCKS)
 
@@ -153,7 +162,12 @@ class DeviceSource:
         )  # fmt: skip
         self.started = time.monotonic()
         while True:
-            yield await waiting.get()
+            try:
+                yield await asyncio.wait_for(waiting.get(), DEAD_SECONDS)
+            except TimeoutError:
+                raise CallError(
+                    f"the microphone {self._device!r} gives no more sound; was it unplugged?"
+                ) from None
 
     def close(self) -> None:
         """Let go of the device."""
@@ -166,6 +180,8 @@ class FileSink:
 
     def __init__(self, path: Path) -> None:
         try:
+            if not path.parent.is_dir():
+                raise CallError(f"{path} cannot be written: there is no folder {path.parent}")
             self._file = soundfile.SoundFile(str(path), "w", SAMPLE_RATE, 1)
         except (soundfile.LibsndfileError, TypeError) as error:
             raise CallError(f"{path} cannot be written as sound: {error}") from error
@@ -206,6 +222,9 @@ class DeviceSink:
     def __init__(self, device: str) -> None:
         sounddevice = import_sounddevice()
         self.started: float | None = None
+        self._device = device
+        self._error: type[Exception] = sounddevice.PortAudioError
+        self._failure = ""
         self._stream = _open(
             sounddevice, sounddevice.OutputStream, device, "speaker", latency="low"
         )
@@ -214,7 +233,17 @@ class DeviceSink:
         self._thread.start()
 
     def write(self, block: np.ndarray) -> None:
-        """Queue a block; dropped where the device does not keep up."""
+        """Queue a block; dropped where the device does not keep up.
+
+        Raises
+        ------
+        CallError
+            The device is gone.
+        """
+        if self._failure:
+            raise CallError(
+                f"the speaker {self._device!r} plays no more ({self._failure}); was it unplugged?"
+            )
         if self.started is None:
             self.started = time.monotonic()
         if not self._waiting.full():
@@ -222,7 +251,13 @@ class DeviceSink:
 
     def _play(self) -> None:
         while (block := self._waiting.get()) is not None:
-            self._stream.write(np.ascontiguousarray(block[:, None]))
+            # Once it has failed blocks are only taken, so that nobody waits for room.
+            if self._failure:
+                continue
+            try:
+                self._stream.write(np.ascontiguousarray(block[:, None]))
+            except self._error as error:
+                self._failure = str(error)
 
     def close(self) -> None:
         """Play what is queued and let go of the device."""
@@ -288,6 +323,11 @@ def _open(sounddevice: Any, kind: Any, device: str, what: str, **options: Any) -
         )
         stream.start()
     except (sounddevice.PortAudioError, ValueError) as error:
+        if device == DEFAULT_DEVICE and min(sounddevice.default.device) < 0:
+            raise CallError(
+                f"this machine has no {what}; connect one, or give a file or 'none' "
+                f"({'--input' if what == 'microphone' else '--output'})"
+            ) from error
         raise CallError(
             f"no {what} can be opened as {device!r} ({error}); name another device, a file, or "
             "'none'"

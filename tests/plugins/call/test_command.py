@@ -47,6 +47,22 @@ def test_wrong_usage_is_refused(wrong, capsys):
     assert capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [("ws://h:1/x", "ws://h:1/x"), ("http://h:8765/#room=lab", "ws://h:8765/"),
+     ("https://h", "wss://h"), ("wss://[::1]:9", "wss://[::1]:9")],
+)  # fmt: skip
+def test_the_address_of_the_page_will_do(given, meant):
+    assert parse("join", given, "--room", "r").url == meant
+
+
+@pytest.mark.parametrize("wrong", ["host:8765", "ftp://h", "ws://", "//h"])
+def test_what_is_no_address_is_refused_at_once(wrong, capsys):
+    with pytest.raises(SystemExit):
+        parse("join", wrong, "--room", "r")
+    assert "like ws://host:8765" in capsys.readouterr().err
+
+
 @pytest.fixture
 def call(monkeypatch):
     """Run ``streamcodec call join`` in this process, whose threads it is to leave alone."""

@@ -10,6 +10,7 @@ import types
 import numpy as np
 import pytest
 import soundfile
+from streamcodec_call import media
 from streamcodec_call.errors import CallError
 from streamcodec_call.media import FileSink, FileSource, NoSource, open_sink, open_source
 
@@ -66,11 +67,50 @@ def test_a_device_that_cannot_be_opened_is_said_clearly(monkeypatch):
     module = types.ModuleType("sounddevice")
     module.PortAudioError = _PortAudioError
     module.InputStream = module.OutputStream = _no_device
+    module.default = types.SimpleNamespace(device=(1, 1))
     monkeypatch.setitem(sys.modules, "sounddevice", module)
     with pytest.raises(CallError, match="no speaker can be opened"):
         open_sink("3")
     with pytest.raises(CallError, match="no microphone can be opened"):
         asyncio.run(collect(open_source("default"), 0.08))
+    module.default.device = (-1, -1)
+    with pytest.raises(CallError, match=r"this machine has no microphone.*--input"):
+        asyncio.run(collect(open_source("default"), 0.08))
+
+
+class _Unplugged:
+    """A device that opens, and then gives and takes nothing any more."""
+
+    def __init__(self, **_):
+        pass
+
+    def start(self):
+        pass
+
+    close = start
+
+    def write(self, block):
+        raise _PortAudioError("device unavailable")
+
+
+def test_a_device_that_is_unplugged_is_said_clearly_and_ends(monkeypatch):
+    module = types.ModuleType("sounddevice")
+    module.PortAudioError = _PortAudioError
+    module.InputStream = module.OutputStream = _Unplugged
+    monkeypatch.setitem(sys.modules, "sounddevice", module)
+    monkeypatch.setattr(media, "DEAD_SECONDS", 0.05)
+    with pytest.raises(CallError, match=r"microphone 'usb' gives no more sound.*unplugged"):
+        asyncio.run(collect(open_source("usb"), 0.08))
+    sink = open_sink("usb")
+
+    def play():
+        for _ in range(200):
+            sink.write(np.zeros(80, np.float32))
+            time.sleep(0.01)
+
+    with pytest.raises(CallError, match=r"device unavailable.*unplugged"):
+        play()
+    sink.close()
 
 
 def test_a_missing_package_is_said_clearly(monkeypatch):
