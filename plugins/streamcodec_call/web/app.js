@@ -10,6 +10,9 @@ const FIGURES_MS = 1000;
 const LEVEL_MS = 100;
 // Figures of loss are over the last this many seconds.
 const LOSS_WINDOW = 10;
+// For which the button says that the link was copied.
+const INVITED_MS = 3000;
+const INVITE = "Copy link to this room";
 const NAME_KEY = "streamcodec-call-name";
 
 const element = (id) => document.getElementById(id);
@@ -218,6 +221,18 @@ async function join(event) {
   }
 }
 
+// Pages that are not from https or this machine itself have no clipboard.
+async function invite() {
+  try {
+    await navigator.clipboard.writeText(location.href);
+    view.log("The link to this room is in the clipboard. It has no token in it.");
+    element("invite").textContent = "Link copied";
+  } catch {
+    element("invite").textContent = "Copy the address of this page";
+  }
+  setTimeout(() => { element("invite").textContent = INVITE; }, INVITED_MS);
+}
+
 // The room is in the address's fragment, which browsers do not send to servers.
 function remember({ name, room }) {
   history.replaceState(null, "", `#room=${encodeURIComponent(room)}`);
@@ -242,6 +257,8 @@ function recall() {
 }
 
 recall();
+element("invite").hidden = !navigator.clipboard;
+element("invite").addEventListener("click", invite);
 element("join").addEventListener("submit", join);
 element("mute").addEventListener("click", () => call?.toggleMute());
 element("leave").addEventListener("click", () => finish(""));

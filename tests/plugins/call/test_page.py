@@ -292,6 +292,40 @@ def test_levels_and_figures_are_shown(microphone):
     run(scene())
 
 
+def test_a_link_to_the_room_is_copied_and_holds_no_token(microphone):
+    async def scene():
+        async with Gateway() as gateway, Chromium(microphone) as browser:
+            page = await enter(gateway, browser, token="secret")
+            await page.run(
+                "window.copied = []; navigator.clipboard.writeText = async (t) => copied.push(t)"
+            )
+            await page.run(f"{by_id('invite')}.click()")
+            await page.until(f"{by_id('invite')}.textContent === 'Link copied'")
+            log = await page.run(f"{by_id('log')}.innerText")
+            return gateway.url, await page.run("copied"), log, browser.complaints
+
+    url, copied, log, complaints = run(scene())
+    assert copied == [f"{url}#room=lab"]
+    assert "in the clipboard" in log
+    assert complaints == []
+
+
+def test_a_long_remark_leaves_room_for_the_name_on_a_phone(microphone):
+    async def scene():
+        async with Gateway() as gateway, Chromium(microphone) as browser:
+            page = await enter(gateway, browser)
+            await page.resize(320, 640, phone=True)
+            members = [{"sender": 2, "name": "eve", "heard": False}]
+            await gateway.connection.send(build("members", members=members))
+            await gateway.connection.send(build_levels(-30.0, {2: -90.0}))
+            await page.until("document.body.innerText.includes('cannot be heard')")
+            return await page.run(
+                "[...document.querySelectorAll('.who')].map((who) => who.clientWidth)"
+            )
+
+    assert min(run(scene())) > 80
+
+
 def test_a_lost_connection_is_made_anew_and_a_refusal_is_not(microphone):
     async def scene():
         async with Gateway() as gateway, Chromium(microphone) as browser:
