@@ -1,6 +1,6 @@
 """Begin a training run from the weights of a finished model.
 
-    python -m streamcodec_models adopt models/weights/speech-2 runs/a
+    python -m streamcodec_models adopt models/weights/speech-3 runs/a
 
 The folder then trains on from there as from any run. Weights come back from half precision; where
 optimizer and averages stood is not kept in a model, so a stage begins with fresh ones.

@@ -36,7 +36,7 @@ from streamcodec.nn.prior import MaskedPrior
 from streamcodec.nn.vocoder import Vocoder
 from streamcodec.speech import geometry
 
-DEFAULT_MODEL = "speech-2"
+DEFAULT_MODEL = "speech-3"
 """Folder of the default weights inside the package of trained models."""
 
 _PARTS = ("decoder", "encoder", "vocoder")
