@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -36,6 +36,10 @@ where 0.3 of all moves are made that gain anything: many small ones spoil each o
 
 SHRINK, GROW = 0.6, 1.1
 """What a round that failed and one that succeeded make of the share of moving symbols."""
+
+WARY, BOLD = 2.0, 0.9
+"""The same of the factor on the curvature, which is never below 1. Where a distance is nothing like
+a quadratic, as MS-SSIM in flat parts of a picture, curvature at a point says too little."""
 
 LOWEST_PRICE, HIGHEST_PRICE = 1 / 4096, 64.0
 """Prices of a bit that are looked at. At the highest next to nothing is left of a picture."""
@@ -92,12 +96,19 @@ class Moves:
     look : Look
     distance, bits : Tensor
         Changes of the distance and of all bits, ``(2, ...)``.
+    bend : Tensor
+        Part of the change of the distance that the curvature makes, ``(...)``.
     """
 
     symbols: Tensor
     look: Look
     distance: Tensor
     bits: Tensor
+    bend: Tensor
+
+    def warier(self, factor: float) -> Moves:
+        """The same moves where the curvature is held for ``factor`` times as large."""
+        return replace(self, distance=self.distance + (factor - 1.0) * self.bend)
 
     def cost(self, price: float) -> float:
         """Of the point, at a price of a bit."""
@@ -144,6 +155,7 @@ def moves_of(problem: LatticeProblem, symbols: Tensor, curvature: Tensor) -> Mov
         torch.stack(
             [look.own_bits(symbols - 1.0) - now - push, look.own_bits(symbols + 1.0) - now + push]
         ),
+        half,
     )
 
 
@@ -157,15 +169,15 @@ def descend(
 ) -> Moves:
     """Improve a lattice point round by round; gives the last one and its moves.
 
-    A round that does not lower the cost is taken back, and fewer symbols move in the next. The
-    price hears the bits after every round. It is one price for all symbols and moves slowly: to
+    A round that does not lower the cost is taken back; in the next fewer symbols move, and of
+    these each is held for worse. The price hears the bits after every round. It is one price for all symbols and moves slowly: to
     meet a number of bits by each round's own few moves would make some at a price at which the
     next takes them back, and the distance would grow.
     """
-    moves, share = moves_of(problem, symbols, curvature), SHARE
+    moves, share, caution = moves_of(problem, symbols, curvature), SHARE, 1.0
     for _ in range(rounds):
         draws = torch.rand(symbols.shape, generator=generator)
-        there = moves.made(draws, share, price.price)
+        there = moves.warier(caution).made(draws, share, price.price)
         if torch.equal(there, moves.symbols):
             # Nothing that was drawn pays; when few moves are left they must be found.
             share = min(1.0, share / SHRINK)
@@ -173,10 +185,12 @@ def descend(
         trial = moves_of(problem, there, curvature)
         if trial.cost(price.price) < moves.cost(price.price):
             moves, share = trial, max(share, min(SHARE, share * GROW))
+            caution = max(1.0, caution * BOLD)
         else:
             share *= SHRINK
+            caution *= WARY
         price.heard(moves.look.bits)
-    return moves
+    return moves.warier(caution)
 
 
 def price_for(bits: float, bits_at: Callable[[float], float]) -> float:

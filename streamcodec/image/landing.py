@@ -12,6 +12,10 @@ from streamcodec.image.problem import WindowProblem
 from streamcodec.image.search import Searched
 
 
+SPENDINGS = 4
+"""Times that bits are spent, half as many each time, if they bring nothing."""
+
+
 class LatticePoints(Protocol):
     """Lattice points of a window at more or fewer bits.
 
@@ -56,10 +60,25 @@ class SearchedPoints:
         self.found = searched.moves.symbols.clamp(-MAX_SYMBOL, MAX_SYMBOL)
 
     def with_bits(self, bits: float) -> tuple[Tensor, float]:
-        """The point that comes to so many bits by moves from the last one."""
+        """The point that comes to so many bits by moves from the last one.
+
+        Bits are only spent for what they bring: where many moves at once do harm there are fewer.
+        """
         moves = self._moves or moves_of(self._problem, self.found, self._curvature)
         self._moves = None
-        point = by_price(moves, fewer=moves.look.bits > bits)
+        fewer = moves.look.bits > bits
+        aim = bits
+        for _ in range(SPENDINGS):
+            found, spent = self._moved(moves, aim, fewer=fewer)
+            if fewer or self._problem.lattice_distance(found) < moves.look.distance:
+                self.found = found
+                return found, spent
+            aim = (aim + moves.look.bits) / 2
+        # Nothing that was foreseen comes true.
+        return self.found, moves.look.bits
+
+    def _moved(self, moves: Moves, bits: float, *, fewer: bool) -> tuple[Tensor, float]:
+        point = by_price(moves, fewer=fewer)
         price = price_for(bits, lambda p: self._problem.lattice_bits(point(p)))
-        self.found = point(price).clamp(-MAX_SYMBOL, MAX_SYMBOL)
-        return self.found, self._problem.lattice_bits(self.found)
+        found = point(price).clamp(-MAX_SYMBOL, MAX_SYMBOL)
+        return found, self._problem.lattice_bits(found)

@@ -110,7 +110,7 @@ def test_moves_are_made_as_they_promise() -> None:
     moves = Moves(
         torch.zeros(shape), look,
         torch.stack([torch.full(shape, 9.0), torch.full(shape, -0.5 * SURE_GAIN)]),
-        torch.zeros(2, *shape),
+        torch.zeros(2, *shape), torch.full(shape, 0.25 * SURE_GAIN),
     )  # fmt: skip
     draws = torch.rand(shape, generator=generator())
     assert float(moves.made(draws, 0.6, 1.0).mean()) == pytest.approx(0.3, abs=0.02)
@@ -118,6 +118,8 @@ def test_moves_are_made_as_they_promise() -> None:
     assert float(moves.made(draws, 0.6, 2.0).mean()) == pytest.approx(0.15, abs=0.02)
     assert float(moves.made(draws, 0.6, 0.1).mean()) == pytest.approx(0.6, abs=0.02)
     assert not moves.made(draws, 0.0, 1.0).any()
+    # Twice the curvature: half of the gain is gone.
+    assert float(moves.warier(2.0).made(draws, 0.6, 1.0).mean()) == pytest.approx(0.15, abs=0.02)
 
 
 @pytest.mark.parametrize("price", [0.3, 1.0, 4.0])
