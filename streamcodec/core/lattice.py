@@ -37,7 +37,7 @@ where 0.3 of all moves are made that gain anything: many small ones spoil each o
 SHRINK, GROW = 0.6, 1.1
 """What a round that failed and one that succeeded make of the share of moving symbols."""
 
-WARY, BOLD = 2.0, 0.9
+WARY, BOLD = 1.4, 0.9
 """The same of the factor on the curvature, which is never below 1. Where a distance is nothing like
 a quadratic, as MS-SSIM in flat parts of a picture, curvature at a point says too little."""
 
@@ -170,9 +170,9 @@ def descend(
     """Improve a lattice point round by round; gives the last one and its moves.
 
     A round that does not lower the cost is taken back; in the next fewer symbols move, and of
-    these each is held for worse. The price hears the bits after every round. It is one price for all symbols and moves slowly: to
-    meet a number of bits by each round's own few moves would make some at a price at which the
-    next takes them back, and the distance would grow.
+    these each is held for worse. The price hears the bits after every round. It is one price for
+    all symbols and moves slowly: to meet a number of bits by each round's own few moves would make
+    some at a price at which the next takes them back, and the distance would grow.
     """
     moves, share, caution = moves_of(problem, symbols, curvature), SHARE, 1.0
     for _ in range(rounds):
@@ -180,7 +180,7 @@ def descend(
         there = moves.warier(caution).made(draws, share, price.price)
         if torch.equal(there, moves.symbols):
             # Nothing that was drawn pays; when few moves are left they must be found.
-            share = min(1.0, share / SHRINK)
+            share, caution = min(1.0, share / SHRINK), max(1.0, caution / WARY)
             continue
         trial = moves_of(problem, there, curvature)
         if trial.cost(price.price) < moves.cost(price.price):

@@ -11,7 +11,6 @@ from streamcodec.core.lattice import Moves, by_price, moves_of, price_for
 from streamcodec.image.problem import WindowProblem
 from streamcodec.image.search import Searched
 
-
 SPENDINGS = 4
 """Times that bits are spent, half as many each time, if they bring nothing."""
 

@@ -71,13 +71,17 @@ class WindowProblem:
 
     def pictures(self, latents: Tensor) -> Tensor:
         """What G makes of latents ``(n, h, w, dim)``, where it counts: ``(n, 3, h, w)``."""
+        # What lies beyond black or white the decoder cuts off: it is no error.
+        return self._drawn(latents).clamp(0.0, 1.0)
+
+    def _drawn(self, latents: Tensor) -> Tensor:
+        """The same with what lies beyond black or white."""
         place = self._place
         inner, outer = place.inner, place.fixed.shape
         around = (0, 0, inner.x0, outer[1] - inner.x1, inner.y0, outer[0] - inner.y1)
         everything = place.fixed + F.pad(latents / self._gain, around)
         pictures = self._model.search_generator(everything.to(self._model.search_dtype)).float()
-        # What lies beyond black or white the decoder cuts off: it is no error.
-        pictures = pictures[(slice(None), slice(None), *place.seen.slices)].clamp(0.0, 1.0)
+        pictures = pictures[(slice(None), slice(None), *place.seen.slices)]
         if not self._colour:
             pictures = pictures.mean(dim=1, keepdim=True).expand(-1, COLOURS, -1, -1)
         return pictures
@@ -131,9 +135,12 @@ class WindowProblem:
         random signs r has the diagonal of J'HJ as its mean (Hutchinson, Communications in
         Statistics, 1990, for a trace). Probing in the picture leaves out how the latents depend on
         each other, which in the latents would drown the diagonal.
+
+        Black and white count as if they were not cut off: a move brings pixels back from there,
+        whose curvature at the point is zero.
         """
         at = symbols.clone().requires_grad_()
-        pictures = self.pictures(at[None])
+        pictures = self._drawn(at[None])
         # The pictures are the variable here, not what they come from.
         here = pictures.detach().requires_grad_()
         signs = torch.randint(0, 2, here.shape, generator=generator) * 2.0 - 1.0
@@ -143,7 +150,9 @@ class WindowProblem:
         (one,) = torch.autograd.grad(pictures, at, signs, retain_graph=True)
         (other,) = torch.autograd.grad(pictures, at, (end - begin) / PROBE_STEP)
         self._tick()
-        return product_form(one * other)
+        # Squared error has no negative products. MS-SSIM has, and where it took their sums for no
+        # curvature every move would promise a gain that none keeps.
+        return product_form((one * other).abs())
 
     def _distributions(self, symbols: Tensor) -> tuple[Tensor, Tensor]:
         """Locations and log-scales of the symbols of a lattice point ``(h, w, dim)``."""
