@@ -5,8 +5,8 @@ missing is given its ``lost`` vector and goes on by itself, from all that it rem
 is given what the entropy model finds most likely to come next, drawn a little towards the last
 latents. Mel frames are faded out, as G.711 Appendix I fades a repeated pitch period: a short gap
 is bridged, a long one becomes silence. Where the packet behind the gap has already come (a jitter
-buffer may hold it), latents go over to it in a straight line, and a fade that had begun is taken
-back.
+buffer may hold it), latents go over to it in a straight line (behind what the generator does by
+itself), and a fade that had begun is taken back.
 
 The entropy model is in integers, so what is concealed is the same everywhere as far as the latents
 go. Constants were chosen by WB-PESQ on held-out training speakers.
@@ -27,6 +27,10 @@ HOLD_STEPS = 1
 
 LEARNED_HOLD_STEPS = 4
 """The same where the generator has learned to go on: it fades by itself what it is not sure of."""
+
+OWN_STEPS = 2
+"""Latent steps at the beginning of a bridge that such a generator makes by itself, if as many are
+left: near what was heard it knows better than a straight line to the other side."""
 
 FADE_PER_STEP = 0.1
 """Fade of one latent step in normalized log-mel units: 0.1 x 2.4 nepers, about 2 dB."""
@@ -116,6 +120,10 @@ class Concealment:
         frames = torch.arange(1, steps * geometry.FRAMES_PER_LATENT + 1)
         left = 1.0 - frames / (gap_steps * geometry.FRAMES_PER_LATENT)
         self._last = self._held = latents[-1]
+        if self._erasure is not None:
+            step = torch.arange(steps)
+            by_itself = (self._lost + step < OWN_STEPS) & (gap_steps - step > OWN_STEPS)
+            latents = torch.where(by_itself[:, None], self._erasure, latents)
         return self._take(latents, self._fade * left)
 
     def _remember(self, symbols: NDArray[np.int32]) -> None:

@@ -221,8 +221,9 @@ def test_the_packet_behind_a_gap_helps_to_bridge_it() -> None:
             found.append(np.abs(levels[0] - levels[1]).mean())
         return float(np.mean(found))
 
+    # A generator that has learned to go on by itself leaves less to gain than one that has not.
     for gap in (1, 2):
-        assert error(gap, known=True) < 0.9 * error(gap, known=False)
+        assert error(gap, known=True) < 0.95 * error(gap, known=False)
 
 
 @pytest.mark.parametrize("following", [b"", b"rubbish", "far", "dependent"])

@@ -11,6 +11,7 @@ from streamcodec.speech.concealment import (
     HOLD_STEPS,
     LEARNED_HOLD_STEPS,
     LONGEST_FADE,
+    OWN_STEPS,
     PREDICTED_SHARE,
     Concealment,
 )
@@ -99,6 +100,18 @@ def test_a_generator_that_has_learned_it_is_told_of_the_loss_and_nothing_else() 
     assert (latents == LOST).all()
     assert (fade[: LEARNED_HOLD_STEPS * FRAMES_PER_LATENT] == 0).all()
     assert float(fade[-1]) == LONGEST_FADE
+
+
+@pytest.mark.parametrize("sizes", [(6,), (2, 4), (1, 1, 1, 1, 1, 1)])
+def test_such_a_generator_begins_a_long_bridge_by_itself(sizes: tuple[int, ...]) -> None:
+    concealment, left, pieces = Concealment(PRIOR, GAINS, LOST), 6, []
+    concealment.heard(SYMBOLS, RUNG)
+    for size in sizes:
+        pieces.append(concealment.bridge(size, FOLLOWING, left)[0])
+        left -= size
+    found, line = torch.cat(pieces), heard().bridge(6, FOLLOWING, 6)[0]
+    assert (found[:OWN_STEPS] == LOST).all()
+    torch.testing.assert_close(found[OWN_STEPS:], line[OWN_STEPS:])
 
 
 def test_a_bridge_behind_learned_concealment_begins_with_what_was_heard() -> None:
