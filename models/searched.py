@@ -27,7 +27,6 @@ from streamcodec.speech.encoder import SpeechEncoder
 from streamcodec.speech.frontend import MelFrontEnd
 
 from . import losses
-from .data import SpeechCorpus
 from .export import export
 from .speech_task import DEFAULT_WEIGHTS, Task
 from .stage import RateControl, Stage
@@ -57,13 +56,13 @@ class Stretch:
     rate: NDArray[np.int16]
 
 
-def collect(task: Task, corpus: SpeechCorpus, minutes: float) -> list[Stretch]:
+def collect(task: Task, minutes: float) -> list[Stretch]:
     """Encode training speech with the run's model for so many minutes of this machine's time."""
     config, found = task.config, list[Stretch]()
     odds = np.array(config.rate_odds) / sum(config.rate_odds)
     rng = np.random.default_rng(task.args.seed)
     packets = round(STRETCH_SECONDS * 16_000 / PACKET_SAMPLES)
-    sounds = corpus.crops(packets * PACKET_SAMPLES, 1, rng, DEFAULT_WEIGHTS)
+    sounds = task.corpus.crops(packets * PACKET_SAMPLES, 1, rng, DEFAULT_WEIGHTS)
     with tempfile.TemporaryDirectory() as folder:
         export(task.args.run, Path(folder))
         encoders: dict[int, SpeechEncoder] = {}
@@ -125,10 +124,10 @@ def crops(
         )
 
 
-def searched(task: Task, corpus: SpeechCorpus) -> None:
+def searched(task: Task) -> None:
     """The stage: half of every batch as the search found it, the other half as E guesses it."""
     args, model = task.args, task.model
-    stretches = collect(task, corpus, args.search_minutes)
+    stretches = collect(task, args.search_minutes)
     seconds = sum(len(s.rate) for s in stretches) / task.config.steps_per_second
     print(f"searched: {seconds / 60:.1f} minutes of speech encoded", flush=True)
     steps = int(args.samples / 16_000 * task.config.steps_per_second)

@@ -60,11 +60,10 @@ def train(args: argparse.Namespace) -> None:
     fixed = corpus.crops(args.samples, 32, np.random.default_rng(1), DEFAULT_WEIGHTS, held_out=True)
     held = torch.from_numpy(next(fixed)).to(device)
     batches = (torch.from_numpy(c).to(device) for c in crops)
-    task = Task(args, model, batches, held, device)
-    if args.stage == "searched":
-        searched(task, corpus)
-    else:
-        {"autoencoder": autoencoder, "vocoder": vocoder, "joint": joint}[args.stage](task)
+    stages = {
+        "autoencoder": autoencoder, "vocoder": vocoder, "joint": joint, "searched": searched
+    }  # fmt: skip
+    stages[args.stage](Task(args, model, corpus, batches, held, device))
     picture = draw_if_possible(args.run)
     print(f"curves: {picture or 'not drawn, matplotlib is not installed'}", flush=True)
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from streamcodec.nn.spectrum import inverse_stft, refined
 
 from . import losses
+from .data import SpeechCorpus
 from .speech_model import HOP, N_FFT, SpeechConfig, SpeechModel, load_model
 from .stage import Stage, store
 
@@ -35,6 +36,7 @@ class Task:
 
     args: argparse.Namespace
     model: SpeechModel
+    corpus: SpeechCorpus
     batches: Iterator[Tensor]
     held: Tensor
     device: torch.device

@@ -194,7 +194,7 @@ def test_nothing_stays_behind_on_another_device(monkeypatch: pytest.MonkeyPatch)
     """On the meta device nothing is computed, but tensors of two devices do not go together."""
     device = torch.device("meta")
     model = SpeechModel(TINY).to(device)
-    task = Task(SimpleNamespace(), model, iter(()), torch.zeros(0), device)
+    task = Task(SimpleNamespace(), model, SimpleNamespace(), iter(()), torch.zeros(0), device)
     monkeypatch.setattr(task, "autocast", nullcontext)
     x = torch.zeros(3, 3840, device=device)
     rate = task.draw_rates(3)
