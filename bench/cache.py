@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -92,4 +93,6 @@ class ResultCache:
         if self.folder is None or not codec.cacheable:
             return None
         digest = hashlib.sha256(codec.version.encode()).hexdigest()[:8]
-        return self.folder / f"{codec.name}-{digest}.jsonl"
+        # A setting may name a folder.
+        name = re.sub(r"[^\w.=-]", "_", codec.name)
+        return self.folder / f"{name}-{digest}.jsonl"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import numpy as np
 
 from bench.image_codec import Chronometer, ImageCodec
 from bench.image_rate import Encoded, Rule, budget_bytes, fit_ratio
-from bench.own_codec import OWN
+from bench.own_codec import OWN, digest_of
 from bench.pictures import Picture, Pixels
 
 MODELS_OWN = "model"
@@ -72,7 +71,7 @@ class StreamcodecImage(ImageCodec):
     @property
     def version(self) -> str:
         """Digest of the library's code and of the weights: results live until one changes."""
-        return f"{OWN} {_digest(self.model)} {sorted(self.options.items())}"
+        return f"{OWN} {digest_of(self.model)} {sorted(self.options.items())}"
 
     def encode_at_rate(self, picture: Picture, bpp: float, rule: Rule) -> Encoded:
         """Ask for the rate and correct by what came out; the last encoding's time counts."""
@@ -96,19 +95,3 @@ class StreamcodecImage(ImageCodec):
 
     def _model_option(self) -> dict[str, str]:
         return {} if self.model is None else {"model": self.model}
-
-
-def _digest(model: str | None) -> str:
-    """Of the library's source, and of the weights in ``model`` or those that come with it."""
-    folders = [(Path(importlib.import_module(OWN).__file__ or "").parent, "*.py")]
-    weights = Path(model) if model else None
-    if weights is None or not weights.is_dir():
-        models = importlib.import_module("streamcodec_models")
-        weights = Path(models.__file__ or "").parent / "weights" / (model or "")
-    folders.append((weights, "*.safetensors"))
-    digest = hashlib.sha256()
-    for folder, pattern in folders:
-        for path in sorted(folder.rglob(pattern)):
-            digest.update(path.relative_to(folder).as_posix().encode())
-            digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]

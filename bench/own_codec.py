@@ -8,9 +8,12 @@ its payload bits and the decoded samples.
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.util
 from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -39,9 +42,6 @@ class StreamCodec(Codec):
         Row name; made of the settings by default.
     """
 
-    cacheable = False
-    version = "own"
-
     def __init__(
         self,
         bitrate: int,
@@ -56,6 +56,12 @@ class StreamCodec(Codec):
         settings += [f"{key}={value}" for key, value in (encoder_options | decoder_options).items()]
         self.name = name or ":".join([OWN, *settings])
         self._streams: tuple[Any, Any] | None = None
+
+    @cached_property
+    def version(self) -> str:
+        """Digest of the library's code and of the weights: results live until one changes."""
+        options = sorted((self.encoder_options | self.decoder_options).items())
+        return f"{OWN} {digest_of(self.encoder_options.get('model'))} {self.bitrate} {options}"
 
     def available(self) -> str | None:
         """Whether the package can be imported and finds its model."""
@@ -204,3 +210,19 @@ def parse_codec(text: str, complexity: int | None = None) -> Codec:
         {key: value for key, value in options.items() if key in DECODER_OPTIONS},
         text,
     )
+
+
+def digest_of(model: str | None) -> str:
+    """Of the library's source, and of the weights in ``model`` or those that come with it."""
+    folders = [(Path(importlib.import_module(OWN).__file__ or "").parent, "*.py")]
+    weights = Path(model) if model else None
+    if weights is None or not weights.is_dir():
+        models = importlib.import_module("streamcodec_models")
+        weights = Path(models.__file__ or "").parent / "weights" / (model or "")
+    folders.append((weights, "*.safetensors"))
+    digest = hashlib.sha256()
+    for folder, pattern in folders:
+        for path in sorted(folder.rglob(pattern)):
+            digest.update(path.relative_to(folder).as_posix().encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]

@@ -158,7 +158,7 @@ def _parser() -> argparse.ArgumentParser:
         default=SLOW_CLIPS,
         help="measure slow metrics on every k-th clip, at least so many (default 40; 0: all)",
     )
-    parser.add_argument("--cache", type=Path, help="folder that keeps the peers' results")
+    parser.add_argument("--cache", type=Path, help="folder that keeps results")
     parser.add_argument("--out", type=Path, help="write all results as JSON")
     parser.add_argument("--markdown", action="store_true", help="print the table for a document")
     parser.add_argument("--no-intervals", action="store_true", help="print means alone")

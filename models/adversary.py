@@ -10,6 +10,7 @@ from torch import Tensor
 from streamcodec.nn.discriminator import Discriminator
 
 from . import losses
+from .precision import narrow
 
 Judged = tuple[Tensor, list[Tensor]]
 """Scores and feature maps of one discriminator."""
@@ -46,7 +47,7 @@ class Adversary:
         for group in self.optimizer.param_groups:
             group["lr"] = lr * factor
         real, fake = self._excerpt(real, fake.detach())
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with narrow(self.device):
             judged = self.net(torch.cat([real, fake]), self.picks)
         halves = [_halves(j) for j in judged]
         loss = losses.discriminator_loss([h[0] for h in halves], [h[1] for h in halves])
@@ -59,7 +60,7 @@ class Adversary:
         """Adversarial and feature-matching losses for the generator side."""
         self.net.requires_grad_(False)
         real, fake = self._excerpt(real, fake)
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with narrow(self.device):
             judged = self.net(torch.cat([real, fake]), self.picks)
         self.net.requires_grad_(True)
         halves = [_halves(j) for j in judged]

@@ -1,6 +1,11 @@
 """Turn a training run into the weight files of an image model.
 
-python -m streamcodec_models.export_image RUN models/weights/NAME
+    python -m streamcodec_models.export_image RUN models/weights/NAME --data FOLDER
+
+A run of the loss ``perceptual`` began from a model and changed its drawing layers alone; those
+become a file more in that model's folder:
+
+    python -m streamcodec_models.export_image RUN models/weights/NAME --realism
 """
 
 from __future__ import annotations
@@ -9,6 +14,10 @@ import argparse
 from pathlib import Path
 
 import torch
+
+from streamcodec.core.model_file import identity_of, read_weights
+from streamcodec.image.model import FOR_DECODER, REALISM_FILE
+from streamcodec.nn.image import DRAWING
 
 from .export import eight_bit, half, write_parts
 from .export_prior import integer_prior
@@ -62,17 +71,46 @@ def export(
     return write_parts(folder, {"decoder": (decoder, config), "encoder": (encoder, {})})
 
 
+def export_realism(run: Path, folder: Path) -> dict[str, int]:
+    """Add a run's drawing layers to the model that it began from; returns the file's size.
+
+    Raises
+    ------
+    ValueError
+        The run began from another model: other layers differ, too.
+    """
+    config, tensors = read_weights(folder / "decoder.safetensors")
+    found = load_model(run, load_config(run)).generator.state_dict()
+    other = {k: v for k, v in found.items() if k.split(".")[0] not in DRAWING}
+    if not all(torch.allclose(v, tensors[f"generator.{k}"].float()) for k, v in other.items()):
+        raise ValueError(f"{run} did not begin from {folder}: more than drawing layers differ")
+    drawing = {k: v for k, v in found.items() if k not in other}
+    described = {FOR_DECODER: identity_of(config, tensors).hex()}
+    part = {Path(REALISM_FILE).stem: (eight_bit(drawing, "", FULLER), described)}
+    return write_parts(folder, part)
+
+
 def main() -> None:
     """Command line of the export."""
     parser = argparse.ArgumentParser(description="export an image training run as model files")
     parser.add_argument("run", type=Path)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--data", type=Path, required=True, help="folder of pictures")
+    parser.add_argument("--data", type=Path, help="folder of pictures")
     parser.add_argument("--cache", type=Path, help="decoded pictures (default: RUN/cache)")
     parser.add_argument("--halves", action="store_true", help="all weights in 16 bits, not in 8")
+    parser.add_argument(
+        "--realism", action="store_true",
+        help="drawing layers alone, for the model that the run began from",
+    )  # fmt: skip
     args = parser.parse_args()
-    pictures = held_out_crops(PhotoCorpus(args.data, args.cache or args.run / "cache"))
-    for name, size in export(args.run, args.folder, pictures, halves=args.halves).items():
+    if args.realism:
+        sizes = export_realism(args.run, args.folder)
+    elif args.data is None:
+        parser.error("--data is needed to tell the rates of the rungs")
+    else:
+        pictures = held_out_crops(PhotoCorpus(args.data, args.cache or args.run / "cache"))
+        sizes = export(args.run, args.folder, pictures, halves=args.halves)
+    for name, size in sizes.items():
         print(f"{name}: {size / 1e6:.1f} MB")
 
 

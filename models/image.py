@@ -24,6 +24,7 @@ from streamcodec.image.distortion import ms_ssim
 from .image_model import ImageModel, load_config, load_model
 from .image_objectives import LOSSES, PERCEPTUAL, objective_of
 from .photos import PhotoCorpus
+from .precision import narrow
 from .stage import Stage
 
 HELD_OUT_SIDE = 256
@@ -81,7 +82,7 @@ def held_out_figures(model: ImageModel, held: Tensor) -> dict[str, float]:
     result = {}
     for rung in range(len(model.config.lambdas)):
         rate = torch.full((len(held),), rung, device=held.device)
-        with torch.autocast(held.device.type, torch.bfloat16):
+        with narrow(held.device):
             decoded, bpp = model(held, rate)
         decoded = decoded.clamp(0, 1)
         error = (decoded - held).square().flatten(1).mean(1)

@@ -10,6 +10,7 @@ from torch import Tensor
 from streamcodec.nn.patch_discriminator import PatchDiscriminator
 
 from . import losses
+from .precision import narrow
 
 Judgement = tuple[Tensor, list[Tensor]]
 """Scores of patches, and the feature maps before them."""
@@ -65,7 +66,7 @@ class PictureAdversary:
 
     def _judged(self, real: Tensor, fake: Tensor, latents: Tensor) -> tuple[Judgement, Judgement]:
         """What it says of real and drawn pictures, in one pass."""
-        with torch.autocast(self._device.type, torch.bfloat16):
+        with narrow(self._device):
             score, features = self.net(torch.cat([real, fake]), torch.cat([latents, latents]))
         halves = score.chunk(2)
         pairs = [f.chunk(2) for f in features]

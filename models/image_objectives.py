@@ -4,10 +4,10 @@
 * ``ms-ssim``: bits and the distortion that leans to MS-SSIM
   (:func:`streamcodec.image.distortion.structural`), all networks; for a run that squared error has
   brought far already.
-* ``perceptual``: the generator alone, on quantized latents, against an adversary; the second step
-  of BPGAN's training. Encoder, gains and prior stay as they are: with the latents given, what an
-  adversary can change for the better is how they are drawn. So bits and symbols of E alone are
-  those of the run that it began from, and the search is free to mind squared error as before.
+* ``perceptual``: the drawing layers of the generator alone, on quantized latents, against an
+  adversary; the second step of BPGAN's training. All else stays as it is: with the latents given,
+  what an adversary can change for the better is how they are drawn. So files are those of the
+  run that it began from, and whoever decodes one chooses how it is to be drawn.
 """
 
 from __future__ import annotations
@@ -20,10 +20,12 @@ from torch import Tensor, nn
 
 from streamcodec.core.distortion import squared_error
 from streamcodec.image.distortion import DISTORTIONS
+from streamcodec.nn.image import DRAWING
 
 from . import losses
 from .image_adversary import PictureAdversary
 from .image_model import PEAK, ImageModel
+from .precision import narrow
 
 PERCEPTUAL = "perceptual"
 LOSSES = (*DISTORTIONS, PERCEPTUAL)
@@ -85,7 +87,7 @@ class RateDistortion:
 
     def __call__(self, pixels: Tensor, rate: Tensor, progress: float) -> dict[str, Tensor]:
         """Loss, bits a pixel, PSNR, and the distortion's own value."""
-        with torch.autocast(pixels.device.type, torch.bfloat16):
+        with narrow(pixels.device):
             decoded, bpp = self._model(pixels, rate)
         error = self._distortion(decoded, pixels)
         cost = (bpp + self._trade.bits_worth(error, rate)) * self._trade.weight(rate)
@@ -100,7 +102,7 @@ class RateDistortion:
 
 
 class Perceptual:
-    """Squared error, an adversary's judgement and its features, the generator alone."""
+    """Squared error, an adversary's judgement and its features; the drawing layers alone."""
 
     def __init__(
         self,
@@ -111,14 +113,17 @@ class Perceptual:
     ) -> None:
         self._model, self._trade, self._adversary = model, Trade(lambdas), adversary
         self._args = args
-        self.trained: dict[str, nn.Module] = {"generator": model.generator}
+        self.trained: dict[str, nn.Module] = {
+            f"generator.{name}": model.generator.get_submodule(name) for name in DRAWING
+        }
 
     def __call__(self, pixels: Tensor, rate: Tensor, progress: float) -> dict[str, Tensor]:
         """Loss and its parts; teaches the adversary first."""
-        with torch.autocast(pixels.device.type, torch.bfloat16):
+        with narrow(pixels.device):
             with torch.no_grad():
                 latents = self._model.dequantized(self._model.encoder(pixels).float(), rate)
-            decoded = self._model.generator(latents).float()
+                composed = self._model.generator.compose(latents)
+            decoded = self._model.generator.draw(composed).float()
         error = squared_error(decoded, pixels)
         values = {"psnr": -10 * error.detach().mean().log10()}
         # An adversary takes what it is shown for 0..1; beyond that the decoder cuts off.

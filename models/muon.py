@@ -15,6 +15,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from .precision import multiplies_narrow
+
 NEWTON_SCHULZ = ((3.4445, -4.7750, 2.0315),) * 5
 """Coefficients of the quintic iterations (Jordan et al.)."""
 
@@ -26,9 +28,9 @@ def orthogonalized(matrix: Tensor) -> Tensor:
     """About the nearest matrix with orthonormal rows (or columns), ``(m, n)`` float32.
 
     Singular values end between 0.7 and 1.2, which is near enough for a step. Products are in
-    bfloat16, as the method allows.
+    bfloat16, as the method allows, where that is faster.
     """
-    x = matrix.to(torch.bfloat16)
+    x = matrix.to(torch.bfloat16 if multiplies_narrow(matrix.device) else torch.float32)
     tall = x.shape[0] > x.shape[1]
     if tall:
         x = x.t()

@@ -15,6 +15,7 @@ from streamcodec.nn.spectrum import inverse_stft, refined
 
 from . import losses
 from .data import SpeechCorpus
+from .precision import narrow
 from .speech_model import HOP, N_FFT, SpeechConfig, SpeechModel, load_model
 from .stage import Stage, store
 
@@ -47,8 +48,8 @@ class Task:
         return self.model.config
 
     def autocast(self) -> torch.autocast:
-        """Matrix products in bfloat16: several times faster, with float32 weights behind them."""
-        return torch.autocast(self.device.type, torch.bfloat16)
+        """See :func:`.precision.narrow`."""
+        return narrow(self.device)
 
     def draw_rates(self, batch: int) -> Tensor:
         """A rung for each crop."""

@@ -164,6 +164,7 @@ def decode_image_file(
     recover: bool = False,
     max_pixels: int = MAX_PIXELS,
     model: str | Path | None = None,
+    realism: float = 0.0,
     progress: Progress | None = None,
 ) -> ImageDecodeReport:
     """Decode an image file to a picture file.
@@ -176,7 +177,7 @@ def decode_image_file(
         Picture to write. ``.png`` is written strip by strip, in memory that does not grow with
         the picture, 8 or 16 bit; other suffixes through Pillow, which needs all of it. An older
         file is replaced once the new one is complete.
-    region, recover, max_pixels, model, progress
+    region, recover, max_pixels, model, realism, progress
         As for :func:`streamcodec.decode_image`.
 
     Returns
@@ -190,14 +191,16 @@ def decode_image_file(
     FormatError
         The source is no image file of ours, or damaged and `recover` is not set.
     InputError
-        The target's suffix is unknown or holds no such picture, or the region does not lie in it.
+        The target's suffix is unknown or holds no such picture, the region does not lie in it, or
+        the model cannot draw with such realism.
     ModelError
         The model is missing, damaged, or not the one that made the file.
     """
     src, dst = checked_pair(src, dst)
     check_output(dst.suffix)
-    decoder = ImageDecoder(src.read_bytes(), recover=recover, model=model)
+    decoder = ImageDecoder(src.read_bytes(), recover=recover, model=model, realism=realism)
     parts, name = decoder.file, decoder.model.name
+    _ = decoder.generator  # what cannot be drawn is said before a file is begun
     box = decoder.box_of(region, max_pixels)
     begin = time.perf_counter()
     with (

@@ -98,6 +98,10 @@ def _add_decode(actions: Commands) -> None:
         help="decode what is left of a damaged file; lost tiles come out flat",
     )  # fmt: skip
     parser.add_argument(
+        "--realism", type=_number(0.0, 1.0), default=0.0, metavar="0-1",
+        help="0: nearest to the original (default); 1: details that look real, farther from it",
+    )  # fmt: skip
+    parser.add_argument(
         "--max-pixels", type=whole_number(1, 1 << 62), default=None, metavar="N",
         help="refuse larger pictures (default: 268 million)",
     )  # fmt: skip
@@ -168,6 +172,7 @@ def run_decode(options: Namespace) -> int:
         "recover": options.recover,
         "max_pixels": options.max_pixels or MAX_PIXELS,
         "model": options.model,
+        "realism": options.realism,
     }
     if options.input != PIPE and Path(options.input).is_dir():
         from .imagebatch import decode_folder

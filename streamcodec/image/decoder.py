@@ -24,7 +24,7 @@ from streamcodec.image.layout import ImageFile, parse_image
 from streamcodec.image.model import ImageModel, load_image_model
 from streamcodec.image.tile_coder import parse_tile
 from streamcodec.image.tiles import Box, divided
-from streamcodec.nn.image import COLOURS, STRIDE
+from streamcodec.nn.image import COLOURS, STRIDE, ImageGenerator
 
 Region = tuple[int, int, int, int]
 """Pixels ``(x0, y0, x1, y1)``, the last ones not included."""
@@ -54,6 +54,8 @@ class ImageDecoder:
         Decode what is left of a damaged file; tiles that are lost come out flat.
     model
         Name or folder of a model, or a loaded one; the default model if omitted.
+    realism
+        0 to 1, see :func:`decode_image`.
 
     Attributes
     ----------
@@ -73,9 +75,11 @@ class ImageDecoder:
         *,
         recover: bool = False,
         model: str | Path | ImageModel | None = None,
+        realism: float = 0.0,
     ) -> None:
         self.file: ImageFile = parse_image(bytes(data), recover=recover)
         self._wanted = model
+        self._realism = realism
         self.recover = recover
         self.lost_tiles: set[int] = set()
         self._tiles: OrderedDict[int, Tensor] = OrderedDict()
@@ -99,6 +103,19 @@ class ImageDecoder:
                 f"{model.name} ({model.identity.hex()}); load the picture's"
             )
         return model
+
+    @cached_property
+    def generator(self) -> ImageGenerator:
+        """What draws.
+
+        Raises
+        ------
+        InputError
+            The model cannot draw with such realism.
+        ModelError
+            The model is missing, damaged, or not the one that made the file.
+        """
+        return self.model.drawn_with(self._realism)
 
     def strips(
         self,
@@ -129,7 +146,7 @@ class ImageDecoder:
         while begin < len(windows):
             row = [w for w in windows[begin:] if w.y0 == windows[begin].y0]
             begin += len(row)
-            self._forget_above(row[0].y0 - self.model.generator.halo)
+            self._forget_above(row[0].y0 - self.generator.halo)
             strip = row[0].scaled(STRIDE).common(pixels)
             rows = np.empty((strip.height, pixels.width, self.file.picture.planes), dtype)
             for window in row:
@@ -171,10 +188,10 @@ class ImageDecoder:
         """Decode the pixels ``part`` of a window into ``target``."""
         picture = self.file.picture
         bounds = self.file.grid.bounds
-        around = window.grown(self.model.generator.halo, bounds)
+        around = window.grown(self.generator.halo, bounds)
         latents = self._latents(around)
         with torch.no_grad():
-            drawn = self.model.generator(latents[None])[0]
+            drawn = self.generator(latents[None])[0]
         inside = part.within(around.scaled(STRIDE)).slices
         drawn = drawn[(slice(None), *inside)]
         if not picture.colour:
@@ -262,6 +279,7 @@ def decode_image(
     recover: bool = False,
     max_pixels: int = MAX_PIXELS,
     model: str | Path | ImageModel | None = None,
+    realism: float = 0.0,
     progress: Progress | None = None,
 ) -> NDArray[np.unsignedinteger]:
     """Decode a picture.
@@ -279,6 +297,10 @@ def decode_image(
         Pixels that may be decoded at most; a file of some bytes can announce any number.
     model : str or Path, optional
         Name or folder of a model; the default model if omitted.
+    realism : float
+        0 draws what is least far from the picture that was encoded. At 1 details that the file
+        does not tell are made up such that they look real: sharper, and farther off. In between
+        is in between. Needs a model that can.
     progress : callable, optional
         Called with pixels done and pixels in all.
 
@@ -293,11 +315,12 @@ def decode_image(
     FormatError
         It is no image file of ours, or damaged and `recover` is not set.
     InputError
-        The region does not lie in the picture, or it is larger than ``max_pixels``.
+        The region does not lie in the picture, it is larger than ``max_pixels``, or the model
+        cannot draw with such realism.
     ModelError
         The model is missing, damaged, or not the one that made the file.
     """
-    decoder = ImageDecoder(data, recover=recover, model=model)
+    decoder = ImageDecoder(data, recover=recover, model=model, realism=realism)
     box = decoder.box_of(region, max_pixels)
     picture = decoder.file.picture
     pixels = np.empty((box.height, box.width, picture.planes), picture.dtype)

@@ -4,10 +4,16 @@ A model is a folder of two safetensors files (see :mod:`streamcodec.core.model_f
 
 * ``decoder.safetensors``: generator, gains of the rate ladder, integer prior.
 * ``encoder.safetensors``: encoder, the prior in floating point for the search.
+
+It may hold ``realism.safetensors``: drawing layers of G learned against an adversary, which a
+decoder may use in place of those that mind fidelity.
 """
 
 from __future__ import annotations
 
+import copy
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -25,9 +31,9 @@ from streamcodec.core.model_file import (
     read_weights,
 )
 from streamcodec.core.packet import RATES
-from streamcodec.errors import ModelError
+from streamcodec.errors import InputError, ModelError
 from streamcodec.image.distortion import DEFAULT_DISTORTION, DISTORTIONS
-from streamcodec.nn.image import ImageEncoder, ImageGenerator
+from streamcodec.nn.image import DRAWING, ImageEncoder, ImageGenerator
 from streamcodec.nn.spatial_prior import NEIGHBOURS, SpatialPrior
 
 DEFAULT_MODEL = "image-3"
@@ -37,6 +43,10 @@ KIND = "image"
 """What the configuration calls a model for pictures."""
 
 _PARTS = ("decoder", "encoder")
+
+REALISM_FILE = "realism.safetensors"
+FOR_DECODER = "decoder"
+"""What its configuration calls the identity of the decoder that it belongs to."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +68,8 @@ class ImageModel:
         Mean squared error (pixels in 0..1) worth one bit a pixel at each rung, as trained.
     distortion : str
         What the search calls close unless a caller says otherwise: what the model was made for.
+    realistic : Mapping of Tensor, optional
+        The generator's drawing layers, by their names in it, as they are at full realism.
     """
 
     name: str
@@ -71,6 +83,35 @@ class ImageModel:
     search_prior: SpatialPrior
     coder: GridCoder
     distortion: str = DEFAULT_DISTORTION
+    realistic: Mapping[str, Tensor] | None = None
+
+    def drawn_with(self, realism: float) -> ImageGenerator:
+        """The generator for a decoder that asks for so much realism.
+
+        Between 0 and 1 its weights lie between those of fidelity and those of realism, which
+        works for networks of one descent (network interpolation: Wang et al., *ESRGAN*, ECCV
+        workshops 2018). That one file serves all of them is the idea of Agustsson et al.,
+        *Multi-realism image compression with a conditional generator*, CVPR 2023.
+
+        Raises
+        ------
+        InputError
+            ``realism`` is not 0 to 1, or the model can draw in one way only.
+        """
+        if not (math.isfinite(realism) and 0.0 <= realism <= 1.0):
+            raise InputError(f"realism must be 0 to 1, not {realism!r}")
+        if realism == 0.0:
+            return self.generator
+        if self.realistic is None:
+            raise InputError(
+                f"the model {self.name} draws for fidelity only; decode its pictures with realism 0"
+            )
+        generator = copy.deepcopy(self.generator)
+        with torch.no_grad():
+            for name, weight in generator.named_parameters():
+                if name in self.realistic:
+                    weight.lerp_(self.realistic[name], realism)
+        return generator
 
     @property
     def search_dtype(self) -> torch.dtype:
@@ -161,7 +202,31 @@ def _load(folder: Path) -> ImageModel:
             f"the model in {folder} is made for the distortion {distortion!r}, which this version "
             "does not know; a newer one may"
         )
+    identity = identity_of(config, tensors)
     return ImageModel(
-        name, identity_of(config, tensors), rates, gains, trade_offs, encoder, generator,
-        for_search(generator), search_prior, coder, distortion,
+        name, identity, rates, gains, trade_offs, encoder, generator, for_search(generator),
+        search_prior, coder, distortion, _realistic(folder / REALISM_FILE, generator, identity),
     )  # fmt: skip
+
+
+def _realistic(
+    path: Path, generator: ImageGenerator, identity: bytes
+) -> Mapping[str, Tensor] | None:
+    """The other drawing layers of a generator, if there are any."""
+    if not path.exists():
+        return None
+    config, tensors = read_weights(path)
+    found = {name: tensor.float() for name, tensor in tensors.items()}
+    wanted = {
+        name: weight.shape
+        for name, weight in generator.named_parameters()
+        if name.split(".")[0] in DRAWING
+    }
+    if {name: tensor.shape for name, tensor in found.items()} != wanted:
+        raise ModelError(f"{path} is damaged: it holds no drawing layers of this generator")
+    if config.get(FOR_DECODER) != identity.hex():
+        raise ModelError(
+            f"{path} belongs to the decoder {config.get(FOR_DECODER)}, not to {identity.hex()}; "
+            "make it anew for this one, or remove it"
+        )
+    return found

@@ -27,6 +27,10 @@ FOLD = STRIDE // PATCH
 
 COLOURS = 3
 
+DRAWING = ("up", "patches", "output")
+"""Layers of G that draw, at an eighth of the resolution; those before compose. A model may bring
+another set of these for the same latents."""
+
 
 class DenseBlock(nn.Module):
     """Residual block: a dense 3 x 3 convolution and a 1 x 1 projection."""
@@ -104,8 +108,15 @@ class ImageGenerator(nn.Module):
 
     def forward(self, latents: Tensor) -> Tensor:
         """Map latents ``(n, h, w, latent_dim)`` to pixels ``(n, 3, 16 h, 16 w)``, not clamped."""
-        x = self.blocks(self.input(latents.permute(0, 3, 1, 2)))
-        x = self.patches(F.pixel_shuffle(self.up(x), FOLD))
+        return self.draw(self.compose(latents))
+
+    def compose(self, latents: Tensor) -> Tensor:
+        """What is to be drawn: latents to ``(n, channels, h, w)``."""
+        return self.blocks(self.input(latents.permute(0, 3, 1, 2)))
+
+    def draw(self, composed: Tensor) -> Tensor:
+        """Pixels ``(n, 3, 16 h, 16 w)`` of what :meth:`compose` gives."""
+        x = self.patches(F.pixel_shuffle(self.up(composed), FOLD))
         return F.pixel_shuffle(self.output(x), PATCH) + 0.5
 
 

@@ -156,3 +156,24 @@ def test_a_function_is_imported_by_its_path():
 def test_an_unknown_codec_is_refused():
     with pytest.raises(ValueError, match="unknown codec 'mp3:128'"):
         parse_codec("mp3:128")
+
+
+def test_results_live_until_code_weights_or_options_change(stand_in, tmp_path):
+    code, weights = tmp_path / "code", tmp_path / "weights"
+    code.mkdir()
+    weights.mkdir()
+    stand_in.__file__ = str(code / "__init__.py")
+    (code / "search.py").write_text("STEPS = 6\n")
+    (weights / "decoder.safetensors").write_bytes(b"one")
+
+    def version(bitrate: int = 2000, **options) -> str:
+        return StreamCodec(bitrate, {"model": str(weights), **options}, {}).version
+
+    first = version()
+    assert version() == first
+    assert len({first, version(1000), version(complexity=3)}) == 3
+    (code / "search.py").write_text("STEPS = 7\n")
+    assert version() != first
+    (code / "search.py").write_text("STEPS = 6\n")
+    (weights / "decoder.safetensors").write_bytes(b"two")
+    assert version() != first

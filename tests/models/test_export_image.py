@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from streamcodec_models.adopt import adopt
-from streamcodec_models.export_image import export
+from streamcodec_models.export_image import export, export_realism
 from streamcodec_models.image_model import ImageConfig, ImageModel
 
 from streamcodec import decode_image, encode_image
@@ -59,3 +59,25 @@ def test_a_run_goes_on_from_8_bits(run: Path, tmp_path: Path) -> None:
     assert torch.equal(state["generator.up.weight"], restored["generator.up.weight"])
     stored = json.loads((tmp_path / "again" / "config.json").read_text())
     assert stored["distortion"] == replace(TINY).distortion
+
+
+def test_other_drawing_layers_join_the_model_that_they_began_from(
+    run: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "model"
+    export(run, folder, torch.rand(1, 3, 64, 64))
+    before = {p.name: p.read_bytes() for p in folder.iterdir()}
+    adopt(folder, tmp_path / "lively")
+    path = tmp_path / "lively" / "model.pt"
+    state = torch.load(path, weights_only=True)
+    state["generator.up.weight"] += 0.25
+    torch.save(state, path)
+    assert export_realism(tmp_path / "lively", folder).keys() == {"realism.safetensors"}
+    assert all((folder / name).read_bytes() == data for name, data in before.items())
+    model = load_image_model(folder)
+    moved = model.drawn_with(1.0).up.weight - model.generator.up.weight
+    assert torch.allclose(moved, torch.full_like(moved, 0.25), atol=0.02)
+    state["generator.blocks.0.mix.weight"] += 0.25
+    torch.save(state, path)
+    with pytest.raises(ValueError, match="did not begin from"):
+        export_realism(tmp_path / "lively", folder)

@@ -15,6 +15,7 @@ from streamcodec_models.image_model import ImageConfig, ImageModel, load_config
 from streamcodec_models.image_objectives import LOSSES, objective_of
 
 from streamcodec.image.distortion import ms_ssim
+from streamcodec.nn.image import DRAWING
 from streamcodec.nn.patch_discriminator import PatchDiscriminator
 
 TINY = ImageConfig(
@@ -86,8 +87,10 @@ def test_variants_follow_a_run_of_squared_error(train, tmp_path: Path) -> None:
     assert load_config(tmp_path / "run").distortion == "mse"
     second = train("perceptual")
     moved = {k.split(".")[0] for k in first if not torch.equal(first[k], second[k])}
-    # Bits and symbols of E alone stay what they were.
+    # Bits and symbols stay what they were, and so does what G composes of them.
     assert moved == {"generator"}
+    moved = {k.split(".")[1] for k in first if not torch.equal(first[k], second[k])}
+    assert moved == set(DRAWING)
     assert (tmp_path / "run" / "discriminator.pt").exists()
     assert load_config(tmp_path / "run").distortion == "mse"
     third = train("ms-ssim")
@@ -114,7 +117,9 @@ def test_what_is_minimized_goes_down(loss: str, tmp_path: Path) -> None:
         loss_now.backward()
         optimizer.step()
         values.append(float(loss_now.detach()))
-    assert np.mean(values[-5:]) < 0.7 * np.mean(values[:5])
+    # Drawing layers alone have little to say about what is drawn.
+    share = 0.85 if loss == "perceptual" else 0.7
+    assert np.mean(values[-5:]) < share * np.mean(values[:5])
 
 
 def test_ms_ssim_is_what_its_loss_raises(tmp_path: Path) -> None:
@@ -148,7 +153,10 @@ def test_the_adversary_learns_and_is_heard(tmp_path: Path) -> None:
     assert np.mean(judged[-5:]) < np.mean(judged[:5]) - 0.2
     values = objective(pixels, rate, 0.5)
     (values["adv"] + values["feat"]).backward()
-    assert all(p.grad is not None for p in model.generator.parameters())
+    heard = {
+        name.split(".")[0] for name, p in model.generator.named_parameters() if p.grad is not None
+    }
+    assert heard == set(DRAWING)
     assert all(p.grad is None for p in model.encoder.parameters())
     # Before it counts the loss is squared error alone.
     early = objective(pixels, rate, 0.0)
