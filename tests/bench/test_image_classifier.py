@@ -99,7 +99,7 @@ class Brightness(torch.nn.Module):
 
 def test_command_end_to_end(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(Classifier, "available", staticmethod(lambda: None))
-    monkeypatch.setattr(Classifier, "_network", Brightness())
+    monkeypatch.setattr(Classifier, "network", Brightness())
     pictures = tmp_path / "pictures"
     pictures.mkdir()
     for level in (50, 200):
@@ -131,7 +131,7 @@ def test_a_missing_package_is_named(tmp_path, capsys, monkeypatch):
 
 def test_samples_of_a_package_are_found(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(Classifier, "available", staticmethod(lambda: None))
-    monkeypatch.setattr(Classifier, "_network", Brightness())
+    monkeypatch.setattr(Classifier, "network", Brightness())
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr(image_classifier, "SAMPLES_MODULE", "some_samples")
