@@ -118,8 +118,13 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--decay", type=float, default=0.999, help="of the weight average")
     p.add_argument("--threads", type=int, default=1)
     p.add_argument("--seed", type=int, default=0)
-    p.add_argument("--adversarial", type=float, default=0.1, help="weight, perceptual loss")
-    p.add_argument("--features", type=float, default=0.5, help="weight of feature matching")
+    p.add_argument(
+        "--adversarial", type=float, default=0.5,
+        help="perceptual loss: how hard the adversary pulls, in pulls of squared error",
+    )  # fmt: skip
+    p.add_argument(
+        "--features", type=float, default=0.3, help="weight of feature matching in the adversary's"
+    )
     p.add_argument("--judge-lr", type=float, default=2e-4, help="of the adversary")
     p.add_argument(
         "--adversary-from", type=float, default=0.05, help="part of the time before it counts"

@@ -132,13 +132,25 @@ class Perceptual:
         values["adv"], values["feat"] = self._adversary.judge(pixels, shown, latents)
         loss = self._trade.bits_worth(error, rate).mean()
         if progress >= self._args.adversary_from:
-            loss = loss + self._args.adversarial * values["adv"]
-            loss = loss + self._args.features * values["feat"]
+            judged = values["adv"] + self._args.features * values["feat"]
+            values["weight"] = self._args.adversarial * _relative_pull(loss, judged, decoded)
+            loss = loss + values["weight"] * judged
         return {"loss": loss, **values}
 
     def save(self) -> None:
         """Keep the adversary."""
         self._adversary.save()
+
+
+def _relative_pull(loss: Tensor, other: Tensor, at: Tensor) -> Tensor:
+    """Weight that makes ``other`` pull at pixels as hard as ``loss`` does.
+
+    A discriminator that has learned well pulls fifty times as hard as squared error, one that has
+    not hardly at all (after Esser, Rombach and Ommer, *Taming transformers*, CVPR 2021, who take
+    the gradients of the last layer).
+    """
+    pulls = [torch.autograd.grad(x, at, retain_graph=True)[0].norm() for x in (loss, other)]
+    return pulls[0] / (pulls[1] + 1e-8)
 
 
 def objective_of(model: ImageModel, lambdas: Tensor, args: argparse.Namespace) -> Objective:

@@ -24,7 +24,7 @@ from streamcodec.nn.image import COLOURS, STRIDE
 FIRST_PATCH = 4
 """Pixels along the side of what the first layer takes for one place."""
 
-BANDS = ((3, 10.0), (9, 6.0))
+BANDS = ((3, 6.0), (9, 4.0))
 """Sides of the boxes whose means part a picture into bands, and what makes each band as strong as
 the others, about."""
 
