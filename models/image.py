@@ -3,7 +3,8 @@
     python -m streamcodec_models.image --data FOLDER --run runs/i --minutes 60
 
 Starts from whatever the run folder holds, resumes where it was interrupted, writes
-``curve-image.tsv`` and ends with rate and PSNR on held-out pictures. The same command uses a CUDA
+``curve-image.tsv`` and, every ten minutes and at the end, rate and PSNR on held-out pictures
+into ``held-out-image.tsv``. The same command uses a CUDA
 GPU if there is one. ``--loss`` trains a finished run on towards MS-SSIM or against an adversary
 (:mod:`streamcodec_models.image_objectives`), as a stage of its own.
 """
@@ -24,6 +25,7 @@ from streamcodec.image.distortion import ms_ssim
 from .image_model import ImageModel, load_config, load_model
 from .image_objectives import LOSSES, PERCEPTUAL, objective_of
 from .photos import PhotoCorpus
+from .plot import draw_if_possible
 from .precision import narrow
 from .stage import Stage
 
@@ -62,12 +64,13 @@ def train(args: argparse.Namespace) -> None:
         rate = torch.multinomial(odds, len(pixels), replacement=True).to(device)
         return objective(pixels, rate, progress)
 
-    def finish() -> dict[str, float]:
+    def keep() -> None:
         store(args.run, model, stage)
         model.load_state_dict(load_model(args.run, config).to(device).state_dict())
-        return held_out_figures(model, held)
 
-    stage.run(loss_of, finish)
+    stage.run(loss_of, keep, lambda: held_out_figures(model, held))
+    picture = draw_if_possible(args.run)
+    print(f"curves: {picture or 'not drawn (none yet, or no matplotlib)'}", flush=True)
 
 
 def held_out_crops(corpus: PhotoCorpus) -> Tensor:
@@ -131,6 +134,7 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--print-seconds", type=float, default=30.0)
     p.add_argument("--save-seconds", type=float, default=240.0)
+    p.add_argument("--check-minutes", type=float, default=10.0, help="between held-out figures")
     return p
 
 

@@ -3,7 +3,8 @@
     python -m streamcodec_models.plot RUN [-o curves.png]
 
 Every value is a pale point, their running mean a line with its last value written behind it.
-Training draws the same picture into RUN/curves.png when a stage ends.
+Training draws the same picture into RUN/curves.png when a stage ends, and another of what it
+measured on held-out speakers or pictures into RUN/held-out.png.
 """
 
 from __future__ import annotations
@@ -77,18 +78,20 @@ def read_curve(path: Path) -> Curve:
     return {name: np.array([row.get(name, math.nan) for row in rows]) for name in names}
 
 
-def read_run(run: Path) -> dict[str, Curve]:
+def read_run(run: Path, kind: str = "curve") -> dict[str, Curve]:
     """Curves of a run folder by stage, in the order in which they were begun.
+
+    ``kind`` is "curve" for what was trained on, "held-out" for what was not.
 
     Raises
     ------
     FileNotFoundError
         The folder has none.
     """
-    paths = sorted(run.glob("curve-*.tsv"), key=lambda path: path.stat().st_mtime)
+    paths = sorted(run.glob(f"{kind}-*.tsv"), key=lambda path: path.stat().st_mtime)
     if not paths:
-        raise FileNotFoundError(f"no curves (curve-*.tsv) in {run}; name the folder of a run")
-    return {path.stem.removeprefix("curve-"): read_curve(path) for path in paths}
+        raise FileNotFoundError(f"no curves ({kind}-*.tsv) in {run}; name the folder of a run")
+    return {path.stem.removeprefix(f"{kind}-"): read_curve(path) for path in paths}
 
 
 def running_mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -184,6 +187,8 @@ def draw_if_possible(run: Path) -> Path | None:
         return None
     path = run / "curves.png"
     draw(read_run(run), path, run.name)
+    if any(run.glob("held-out-*.tsv")):
+        draw(read_run(run, "held-out"), run / "held-out.png", f"{run.name}, held out")
     return path
 
 
@@ -191,11 +196,15 @@ def main() -> None:
     """Draw the run that the command line names."""
     parser = argparse.ArgumentParser(description="draw the curves of a training run")
     parser.add_argument("run", type=Path, help="folder of the run")
+    parser.add_argument(
+        "--kind", choices=("curve", "held-out"), default="curve",
+        help="what was trained on (default), or what was measured on held-out data",
+    )  # fmt: skip
     parser.add_argument("-o", "--output", type=Path, help="PNG file (default RUN/curves.png)")
     args = parser.parse_args()
     path = args.output or args.run / "curves.png"
     try:
-        draw(read_run(args.run), path, args.run.resolve().name)
+        draw(read_run(args.run, args.kind), path, args.run.resolve().name)
     except ImportError as error:
         raise SystemExit("plot: matplotlib is missing: pip install matplotlib") from error
     except (InputError, OSError) as error:

@@ -159,8 +159,4 @@ def searched(task: Task) -> None:
             "bits": bits.mean(),
         }
 
-    def finish() -> dict[str, float]:
-        task.keep(stage)
-        return task.figures()
-
-    stage.run(loss_of, finish)
+    stage.run(loss_of, lambda: task.keep(stage), task.figures)

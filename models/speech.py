@@ -9,7 +9,8 @@
     python -m streamcodec_models.speech --data FOLDER --run runs/a --stage autoencoder --minutes 30
 
 Each stage starts from whatever the run folder holds, resumes where it was interrupted, writes
-``curve-STAGE.tsv`` and ends with losses on held-out speakers. The same command uses a CUDA GPU
+``curve-STAGE.tsv`` and, every ten minutes and at the end, losses on held-out speakers into
+``held-out-STAGE.tsv``. The same command uses a CUDA GPU
 if there is one.
 """
 
@@ -65,7 +66,7 @@ def train(args: argparse.Namespace) -> None:
     }  # fmt: skip
     stages[args.stage](Task(args, model, corpus, batches, held, device))
     picture = draw_if_possible(args.run)
-    print(f"curves: {picture or 'not drawn, matplotlib is not installed'}", flush=True)
+    print(f"curves: {picture or 'not drawn (none yet, or no matplotlib)'}", flush=True)
 
 
 def autoencoder(task: Task) -> None:
@@ -95,11 +96,7 @@ def autoencoder(task: Task) -> None:
             "lambda": torch.tensor(control.log_lambda[2]).exp(),
         }
 
-    def finish() -> dict[str, float]:
-        task.keep(stage)
-        return task.figures()
-
-    stage.run(loss_of, finish)
+    stage.run(loss_of, lambda: task.keep(stage), task.figures)
 
 
 def vocoder(task: Task) -> None:
@@ -125,13 +122,12 @@ def vocoder(task: Task) -> None:
             loss = loss + adversary.step(x, y, progress, values, learn=True)
         return {"loss": loss, **values}
 
-    def finish() -> dict[str, float]:
-        task.keep(stage)
+    def figures() -> dict[str, float]:
         with torch.no_grad():
             y = task.vocode(task.model.mel(task.held))
             return {"spectral": float(spectral(y, task.held[:, : y.shape[1]], complete=True))}
 
-    stage.run(loss_of, finish)
+    stage.run(loss_of, lambda: task.keep(stage), figures)
 
 
 def joint(task: Task) -> None:
@@ -168,8 +164,7 @@ def joint(task: Task) -> None:
             loss = loss + adversary.step(x, y, progress, values, learn=learn)
         return {"loss": loss, **values}
 
-    def finish() -> dict[str, float]:
-        task.keep(stage)
+    def figures() -> dict[str, float]:
         result = {}
         with torch.no_grad():
             for r, nominal in enumerate(task.config.rates):
@@ -182,7 +177,7 @@ def joint(task: Task) -> None:
                 result[f"bps@{nominal:.0f}"] = float(bits.mean()) * task.config.steps_per_second
         return result
 
-    stage.run(loss_of, finish)
+    stage.run(loss_of, lambda: task.keep(stage), figures)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -232,6 +227,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--shuffle", action="store_true", help="another data order on each resumption")
     p.add_argument("--print-seconds", type=float, default=30.0)
     p.add_argument("--save-seconds", type=float, default=240.0)
+    p.add_argument("--check-minutes", type=float, default=10.0, help="between held-out figures")
     return p
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import copy
 import csv
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -100,11 +102,20 @@ class Stage:
         return dict(self.average)
 
     def run(
-        self, loss_of: Callable[[float], dict[str, Tensor]], check: Callable[[], dict[str, float]]
+        self,
+        loss_of: Callable[[float], dict[str, Tensor]],
+        keep: Callable[[], None],
+        figures: Callable[[], dict[str, float]],
     ) -> None:
-        """Optimize ``loss_of(progress)["loss"]`` until the minutes are spent."""
+        """Optimize ``loss_of(progress)["loss"]`` until the minutes are spent.
+
+        ``figures`` tells how the networks as they are do on what is held out: every
+        ``check_minutes`` of the averaged weights, and once more when ``keep`` has put those into
+        the model at the end. They go into ``held-out-STAGE.tsv``.
+        """
         budget = self.args.minutes * 60
         begun, last_save, last_print = time.monotonic() - self.seconds, time.monotonic(), 0.0
+        last_check = time.monotonic()
         seen: dict[str, list[float]] = {}
         curve = self.args.run / f"curve-{self.name}.tsv"
         while (elapsed := time.monotonic() - begun) < budget:
@@ -136,8 +147,35 @@ class Stage:
             if now - last_save > self.args.save_seconds:
                 last_save = now
                 self.save()
+            if now - last_check > self.args.check_minutes * 60:
+                with self._averages_in_place():
+                    self._check(figures)
+                last_check = time.monotonic()
         self.save()
-        print(f"{self.name}: {self.step} steps; held out: {_rounded(check())}", flush=True)
+        keep()
+        self._check(figures)
+
+    def _check(self, figures: Callable[[], dict[str, float]]) -> None:
+        """Measure what is held out; training goes on with the random numbers that it had."""
+        with torch.random.fork_rng():
+            torch.manual_seed(self.args.seed)
+            found = figures()
+        row = {"step": self.step, "minute": self.seconds / 60, **found}
+        _append(self.args.run / f"held-out-{self.name}.tsv", row)
+        print(f"{self.name}: {self.step} steps; held out: {_rounded(found)}", flush=True)
+
+    @contextmanager
+    def _averages_in_place(self) -> Iterator[None]:
+        """The networks with their averaged weights, for a while."""
+        held = {k: copy.deepcopy(m.state_dict()) for k, m in self.trained.items()}
+        for k, m in self.trained.items():
+            own = {n: self.average.get(f"{k}.{n}", t) for n, t in m.state_dict().items()}
+            m.load_state_dict(own)
+        try:
+            yield
+        finally:
+            for k, m in self.trained.items():
+                m.load_state_dict(held[k])
 
     def _average(self) -> None:
         decay = min(self.args.decay, (1 + self.step) / (10 + self.step))

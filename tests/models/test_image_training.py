@@ -13,6 +13,8 @@ from PIL import Image
 from streamcodec_models import image
 from streamcodec_models.image_model import ImageConfig, ImageModel, load_config
 from streamcodec_models.image_objectives import LOSSES, objective_of
+from streamcodec_models.plot import read_curve
+from streamcodec_models.stage import Stage
 
 from streamcodec.image.distortion import ms_ssim
 from streamcodec.nn.image import DRAWING
@@ -60,7 +62,7 @@ def data(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def train(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    def run(loss: str, seconds: int = 12) -> dict[str, torch.Tensor]:
+    def run(loss: str, *more: str, seconds: int = 12) -> dict[str, torch.Tensor]:
         folder = tmp_path / "run"
         folder.mkdir(exist_ok=True)
         if not (folder / "config.json").exists():
@@ -70,6 +72,7 @@ def train(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         arguments = [
             "--data", str(data), "--run", str(folder), "--minutes", str(seconds / 60),
             "--batch", "2", "--side", "64", "--loss", loss, "--adversary-from", "0",
+            *more,
         ]  # fmt: skip
         image.train(image.parser().parse_args(arguments))
         state: dict[str, torch.Tensor] = torch.load(folder / "model.pt", weights_only=True)
@@ -176,3 +179,35 @@ def test_discriminator_hears_of_the_latents() -> None:
     assert not torch.equal(score, judge(pixels, latents + 1.0)[0])
     with pytest.raises(ValueError, match="latents"):
         judge(pixels, latents.transpose(1, 2))
+
+
+def test_held_out_figures_come_during_the_run(train, tmp_path: Path) -> None:
+    train("mse", "--check-minutes", "0.05")
+    curve = read_curve(tmp_path / "run" / "held-out-image.tsv")
+    assert len(curve["step"]) >= 3
+    assert (np.diff(curve["step"][:-1]) > 0).all()
+    assert np.isfinite(curve["psnr@0"]).all()
+    assert curve["psnr@0"][-1] != curve["psnr@0"][0]
+
+
+def test_looking_changes_nothing(tmp_path: Path) -> None:
+    """Networks and random numbers after a look are those before it."""
+    torch.manual_seed(0)
+    model = ImageModel(TINY)
+    args = options("--run", str(tmp_path))
+    stage = Stage("image", args, {"encoder": model.encoder})
+    with torch.no_grad():
+        for tensor in stage.average.values():
+            tensor.zero_()
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    state = torch.random.get_rng_state()
+
+    def figures() -> dict[str, float]:
+        torch.rand(5)
+        return {"peak": float(model.encoder.output.weight.detach().abs().max())}
+
+    with stage._averages_in_place():
+        stage._check(figures)
+    assert read_curve(tmp_path / "held-out-image.tsv")["peak"].tolist() == [0.0]
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+    assert torch.equal(torch.random.get_rng_state(), state)
