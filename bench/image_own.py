@@ -77,7 +77,7 @@ class StreamcodecImage(ImageCodec):
     def version(self) -> str:
         """Digest of the library's code and of the weights: results live until one changes."""
         options = sorted({**self.options, "realism": self.realism}.items())
-        return f"{OWN} {digest_of(self.model)} {options}"
+        return f"{OWN} {digest_of(self.model, 'image')} {options}"
 
     def encode_at_rate(self, picture: Picture, bpp: float, rule: Rule) -> Encoded:
         """Ask for the rate and correct by what came out; the last encoding's time counts."""

@@ -61,7 +61,8 @@ class StreamCodec(Codec):
     def version(self) -> str:
         """Digest of the library's code and of the weights: results live until one changes."""
         options = sorted((self.encoder_options | self.decoder_options).items())
-        return f"{OWN} {digest_of(self.encoder_options.get('model'))} {self.bitrate} {options}"
+        digest = digest_of(self.encoder_options.get("model"), "speech")
+        return f"{OWN} {digest} {self.bitrate} {options}"
 
     def available(self) -> str | None:
         """Whether the package can be imported and finds its model."""
@@ -212,13 +213,17 @@ def parse_codec(text: str, complexity: int | None = None) -> Codec:
     )
 
 
-def digest_of(model: str | None) -> str:
-    """Of the library's source, and of the weights in ``model`` or those that come with it."""
+def digest_of(model: str | None, kind: str) -> str:
+    """Of the library's source, and of the weights in ``model`` or the default ones.
+
+    ``kind`` is the part of the library that knows which those are: "speech" or "image".
+    """
     folders = [(Path(importlib.import_module(OWN).__file__ or "").parent, "*.py")]
     weights = Path(model) if model else None
     if weights is None or not weights.is_dir():
         models = importlib.import_module("streamcodec_models")
-        weights = Path(models.__file__ or "").parent / "weights" / (model or "")
+        name = model or importlib.import_module(f"{OWN}.{kind}.model").DEFAULT_MODEL
+        weights = Path(models.__file__ or "").parent / "weights" / name
     folders.append((weights, "*.safetensors"))
     digest = hashlib.sha256()
     for folder, pattern in folders:
