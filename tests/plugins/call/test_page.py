@@ -187,9 +187,12 @@ def test_what_the_microphone_hears_is_sent_and_what_comes_is_played(microphone):
     assert {len(frame) for frame in gateway.frames} == {4 + 640}
     numbers = [int.from_bytes(frame[2:4], "little") for frame in gateway.frames]
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
-    # The microphone plays the recording over and over; the page passes it on as it is. These
-    # bounds leave room for a loaded machine.
-    assert best_match(real_speech(2.0), gateway.sound)[1] > 0.8
+    # The microphone plays the recording over and over; the page passes it on as it is. Chromium's
+    # stumbles on a slow or loaded machine, seldom twice in a second. (The same seconds backwards come
+    # to 0.96: their envelopes have little to tell them by.)
+    recording = real_speech(2.0)
+    seconds = [recording[start : start + 16_000] for start in (0, 8_000, 16_000)]
+    assert max(best_match(second, gateway.sound)[1] for second in seconds) > 0.98
     assert said.rate == heard.rate == RATE
     padded = np.concatenate([heard.sound, np.zeros(RATE, np.float32)])
     assert best_match(speech, padded)[1] > 0.8
