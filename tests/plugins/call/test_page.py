@@ -188,8 +188,8 @@ def test_what_the_microphone_hears_is_sent_and_what_comes_is_played(microphone):
     numbers = [int.from_bytes(frame[2:4], "little") for frame in gateway.frames]
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
     # The microphone plays the recording over and over; the page passes it on as it is. Chromium's
-    # stumbles on a slow or loaded machine, seldom twice in a second. (The same seconds backwards come
-    # to 0.96: their envelopes have little to tell them by.)
+    # stumbles on a slow or loaded machine, seldom twice in a second. (The same seconds backwards
+    # come to 0.96: their envelopes have little to tell them by.)
     recording = real_speech(2.0)
     seconds = [recording[start : start + 16_000] for start in (0, 8_000, 16_000)]
     assert max(best_match(second, gateway.sound)[1] for second in seconds) > 0.98
