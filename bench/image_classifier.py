@@ -20,13 +20,10 @@ import csv
 import importlib
 import importlib.util
 import io
-import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -36,12 +33,13 @@ from torch import Tensor
 from bench.cache import ResultCache
 from bench.image_codec import Chronometer, ImageCodec
 from bench.image_measure import ImageBench, PictureResult
-from bench.image_quality import add_codec_options, choose_codecs, write
+from bench.image_quality import add_codec_options, choose_codecs
 from bench.image_rate import Encoded, Rule
-from bench.image_table import BPP, TIMES, render_rates, rows_by_rate
+from bench.image_report import failures, publish
+from bench.image_table import BPP, TIMES
 from bench.metrics import Values
 from bench.pictures import Picture, Pixels, load_pictures
-from bench.runs import finite, one_thread
+from bench.runs import one_thread
 from bench.table import Column
 
 DEFAULT_RATE = 0.3
@@ -251,19 +249,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     results = bench.run([Original(), *codecs])
     add_errors(results, answers_on_originals(results) if given is None else given)
     shown = columns(given is not None)
-    tables = rows_by_rate(results, shown)
     notes = caption(options, len(pictures), missing, results, labelled=given is not None)
-    text = f"{render_rates(tables, shown)}\n\n" + "".join(f"- {note}\n" for note in notes)
-    print(text)
-    if options.table:
-        write(options.table, text)
-    if options.json:
-        document: dict[str, Any] = {
-            "rows": [asdict(row) for rows in tables.values() for row in rows],
-            "results": [asdict(result) for result in results],
-            "notes": notes,
-        }
-        write(options.json, json.dumps(finite(document), indent=1, allow_nan=False))
+    publish(options, results, shown, notes)
     return 0
 
 
@@ -285,12 +272,7 @@ def caption(
             "No labels were given: an answer counts as changed if the classifier's first answer "
             "on the original is not its first (Top-1) or among its first five (Top-5) any more."
         )
-    notes += [f"{name}: not available: {reason}" for name, reason in missing.items()]
-    for codec in dict.fromkeys(result.codec for result in results):
-        errors = [r.errors[0] for r in results if r.codec == codec and r.errors]
-        if errors:
-            notes.append(f"{codec}: errors on {len(errors)} pictures, the first: {errors[0]}")
-    return notes
+    return notes + failures(results, missing)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -19,11 +19,9 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import io
-import json
 import math
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +35,12 @@ from bench.image_classifier import SAMPLE_MEAN, SAMPLE_SCALE, Classifier
 from bench.image_codec import ImageCodec
 from bench.image_measure import ImageBench, PictureResult
 from bench.image_metrics import Fidelity
-from bench.image_quality import add_codec_options, choose_codecs, write
-from bench.image_table import BPP, render_rates, rows_by_rate
+from bench.image_quality import add_codec_options, choose_codecs
+from bench.image_report import failures, publish
+from bench.image_table import BPP
 from bench.metrics import Values
 from bench.pictures import Picture, Pixels, load_pictures
-from bench.runs import finite, one_thread
+from bench.runs import one_thread
 from bench.table import Column
 
 DEFAULT_RATE = 0.286
@@ -167,12 +166,12 @@ def measure(
     results = []
     for codec in codecs:
         score = Realism()
-        # Features are not kept between runs, so nothing is.
         bench = ImageBench(pictures, [options.rate], options.fit, score, ResultCache(None))
         found = bench.run([codec])
+        distance = score.distance()
         for result in found:
             if not result.failed:
-                result.values["kid"] = score.distance()
+                result.values["kid"] = distance
         results += found
     return results
 
@@ -183,30 +182,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if reason := Realism.available():
             raise ValueError(reason)
+        if options.cache:
+            raise ValueError("--cache: what the network sees is not kept between runs")
         codecs, missing = choose_codecs(options)
         pictures = load_pictures(options.folder, options.limit)
     except (ValueError, OSError) as error:
         print(f"image_realism: {error}", file=sys.stderr)
         return 2
     results = measure(pictures, codecs, options)
-    tables = rows_by_rate(results, COLUMNS)
     notes = [f"{len(pictures)} pictures. ±: half the 95 % bootstrap interval over pictures."]
-    notes += [f"{name}: not available: {reason}" for name, reason in missing.items()]
-    for codec in codecs:
-        errors = [r.errors[0] for r in results if r.codec == codec.name and r.errors]
-        if errors:
-            notes.append(f"{codec.name}: errors on {len(errors)} pictures, the first: {errors[0]}")
-    text = f"{render_rates(tables, COLUMNS)}\n\n" + "".join(f"- {note}\n" for note in notes)
-    print(text)
-    if options.table:
-        write(options.table, text)
-    if options.json:
-        document: dict[str, Any] = {
-            "rows": [asdict(row) for rows in tables.values() for row in rows],
-            "results": [asdict(result) for result in results],
-            "notes": notes,
-        }
-        write(options.json, json.dumps(finite(document), indent=1, allow_nan=False))
+    publish(options, results, COLUMNS, notes + failures(results, missing))
     return 0
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from streamcodec.core.model_file import multiplies_bfloat16
+
 
 def narrow(device: torch.device) -> torch.autocast:
     """Matrix products in bfloat16, where the device multiplies it natively.
@@ -18,5 +20,4 @@ def multiplies_narrow(device: torch.device) -> bool:
     """Whether a device has products of bfloat16 of its own."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    capabilities = torch.cpu.get_capabilities()
-    return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))
+    return multiplies_bfloat16()
