@@ -12,32 +12,41 @@ MAX_OUTBOX_CONTROL = 128
 
 
 class Outbox:
-    """What waits for one receiver: never more than its limits."""
+    """What waits for one receiver, in the order it came: never more than its limits.
 
-    __slots__ = ("_audio", "_control", "dropped")
+    That somebody left must not overtake what they said last, so sound and control frames wait in
+    one line.
+    """
+
+    __slots__ = ("_audio", "_waiting", "dropped")
 
     def __init__(self) -> None:
-        self._audio: deque[bytes] = deque()
-        self._control: deque[str] = deque()
+        self._waiting: deque[str | bytes] = deque()
+        self._audio = 0
         self.dropped = 0
 
     def __len__(self) -> int:
-        return len(self._audio) + len(self._control)
+        return len(self._waiting)
 
     def put_audio(self, data: bytes) -> None:
         """Add a sound frame; the oldest gives way."""
-        if len(self._audio) >= MAX_OUTBOX_AUDIO:
-            self._audio.popleft()
+        if self._audio >= MAX_OUTBOX_AUDIO:
+            oldest = next(i for i, frame in enumerate(self._waiting) if isinstance(frame, bytes))
+            del self._waiting[oldest]
+            self._audio -= 1
             self.dropped += 1
-        self._audio.append(data)
+        self._waiting.append(data)
+        self._audio += 1
 
     def put_control(self, text: str) -> bool:
         """Add a control frame; False if there is no room for it."""
-        if len(self._control) >= MAX_OUTBOX_CONTROL:
+        if len(self._waiting) - self._audio >= MAX_OUTBOX_CONTROL:
             return False
-        self._control.append(text)
+        self._waiting.append(text)
         return True
 
     def pop(self) -> str | bytes:
-        """The next frame: control before sound."""
-        return self._control.popleft() if self._control else self._audio.popleft()
+        """The frame that has waited longest."""
+        frame = self._waiting.popleft()
+        self._audio -= isinstance(frame, bytes)
+        return frame

@@ -68,8 +68,9 @@ class ImageModel:
         Mean squared error (pixels in 0..1) worth one bit a pixel at each rung, as trained.
     distortion : str
         What the search calls close unless a caller says otherwise: what the model was made for.
-    realistic : Mapping of Tensor, optional
-        The generator's drawing layers, by their names in it, as they are at full realism.
+    realism_file : Path, optional
+        Where the generator's drawing layers of full realism are, if there are any. They are read
+        when somebody asks for them.
     """
 
     name: str
@@ -83,7 +84,7 @@ class ImageModel:
     search_prior: SpatialPrior
     coder: GridCoder
     distortion: str = DEFAULT_DISTORTION
-    realistic: Mapping[str, Tensor] | None = None
+    realism_file: Path | None = None
 
     def drawn_with(self, realism: float) -> ImageGenerator:
         """The generator for a decoder that asks for so much realism.
@@ -97,20 +98,23 @@ class ImageModel:
         ------
         InputError
             ``realism`` is not 0 to 1, or the model can draw in one way only.
+        ModelError
+            The layers for it are damaged or another decoder's.
         """
         if not (math.isfinite(realism) and 0.0 <= realism <= 1.0):
             raise InputError(f"realism must be 0 to 1, not {realism!r}")
         if realism == 0.0:
             return self.generator
-        if self.realistic is None:
+        if self.realism_file is None:
             raise InputError(
                 f"the model {self.name} draws for fidelity only; decode its pictures with realism 0"
             )
+        realistic = _realistic(self.realism_file, self.generator, self.identity)
         generator = copy.deepcopy(self.generator)
         with torch.no_grad():
             for name, weight in generator.named_parameters():
-                if name in self.realistic:
-                    weight.lerp_(self.realistic[name], realism)
+                if name in realistic:
+                    weight.lerp_(realistic[name], realism)
         return generator
 
     @property
@@ -203,18 +207,15 @@ def _load(folder: Path) -> ImageModel:
             "does not know; a newer one may"
         )
     identity = identity_of(config, tensors)
+    realism_file = folder / REALISM_FILE
     return ImageModel(
         name, identity, rates, gains, trade_offs, encoder, generator, for_search(generator),
-        search_prior, coder, distortion, _realistic(folder / REALISM_FILE, generator, identity),
+        search_prior, coder, distortion, realism_file if realism_file.exists() else None,
     )  # fmt: skip
 
 
-def _realistic(
-    path: Path, generator: ImageGenerator, identity: bytes
-) -> Mapping[str, Tensor] | None:
-    """The other drawing layers of a generator, if there are any."""
-    if not path.exists():
-        return None
+def _realistic(path: Path, generator: ImageGenerator, identity: bytes) -> Mapping[str, Tensor]:
+    """The generator's drawing layers of full realism, by their names in it."""
     config, tensors = read_weights(path)
     found = {name: tensor.float() for name, tensor in tensors.items()}
     wanted = {

@@ -97,14 +97,22 @@ def test_a_model_that_cannot_says_so(tiny_folder: Path, encoded: bytes, tmp_path
     assert (tmp_path / "a.png").read_bytes() == b"older"
 
 
-def test_layers_of_another_decoder_are_refused(
-    tiny_folder: Path, tiny: ImageModel, tmp_path: Path
+@pytest.mark.parametrize("fault", ["another's", "short", "torn"])
+def test_layers_that_do_not_fit_are_refused_where_they_are_wanted(
+    fault: str, tiny_folder: Path, tiny: ImageModel, encoded: bytes, tmp_path: Path
 ) -> None:
-    folder = Path(shutil.copytree(tiny_folder, tmp_path / "other"))
-    add_realism(folder, tiny, **{FOR_DECODER: "00" * 8})
-    with pytest.raises(ModelError, match="belongs to the decoder 0000"):
-        load_image_model(folder)
-    folder = Path(shutil.copytree(tiny_folder, tmp_path / "short"))
-    save_file({"output.bias": torch.zeros(3)}, folder / REALISM_FILE, metadata={"config": "{}"})
-    with pytest.raises(ModelError, match="no drawing layers"):
-        load_image_model(folder)
+    folder = Path(shutil.copytree(tiny_folder, tmp_path / "model"))
+    if fault == "another's":
+        add_realism(folder, tiny, **{FOR_DECODER: "00" * 8})
+    elif fault == "short":
+        save_file({"output.bias": torch.zeros(3)}, folder / REALISM_FILE, metadata={"config": "{}"})
+    else:
+        (folder / REALISM_FILE).write_bytes(b"\xff" * 100)
+    messages = {"another's": "belongs to the decoder 0000", "short": "no drawing layers"}
+    model = load_image_model(folder)
+    with pytest.raises(ModelError, match=messages.get(fault, REALISM_FILE)):
+        decode_image(encoded, model=model, realism=0.5)
+    # Who does not ask for them does not mind.
+    np.testing.assert_array_equal(
+        decode_image(encoded, model=model), decode_image(encoded, model=tiny)
+    )

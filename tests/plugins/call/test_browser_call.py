@@ -11,11 +11,15 @@ import numpy as np
 import pytest
 
 from bench.call_browser import NAMES, compare, excerpt, hold
+from bench.call_delay import MIN_SCORE
 from bench.chromium import Recorded
+from streamcodec.core.model_file import multiplies_bfloat16
 from tests.signals import real_speech
 
 RATE = 16_000
 TURN_SECONDS = 5.0
+CORRELATION = 0.65 if multiplies_bfloat16() else MIN_SCORE
+"""Of level contours. Another's speech, or speech backwards, is nowhere recognised at all."""
 
 
 def test_two_browsers_and_a_native_client_hear_each_other(tmp_path, monkeypatch):
@@ -25,8 +29,9 @@ def test_two_browsers_and_a_native_client_hear_each_other(tmp_path, monkeypatch)
     ways = {(way.speaker, way.listener): way for way in party.ways()}
     assert set(ways) == set(permutations(NAMES, 2))
     for way in ways.values():
-        # The bounds leave room for a loaded machine; the bench measures what it really is.
-        assert way.correlation > 0.65, way
+        # The bounds leave room for a loaded machine, and for one where three codecs together take
+        # longer than speech lasts; the bench measures what it really is.
+        assert way.correlation > CORRELATION, way
         assert 0.05 < way.delay < 1.0, way
     # The recordings differ, so nobody took one speaker for another.
     swapped = Recorded(party.said["bob"].sound, RATE, party.said["ann"].wall)
@@ -57,9 +62,14 @@ def test_a_known_delay_and_a_perfect_copy_are_found(delay):
     assert way.pesq > 4.0
 
 
-def test_what_was_never_heard_has_no_delay():
-    noise = np.random.default_rng(1).normal(0, 0.1, 8 * RATE).astype(np.float32)
-    way = compare("a", "b", Recorded(real_speech(4.0), RATE, 1.0), Recorded(noise, RATE, 0.0))
+@pytest.mark.parametrize("kind", ["noise", "backwards"])
+def test_what_was_never_heard_has_no_delay(kind):
+    sounds = {
+        "noise": np.random.default_rng(1).normal(0, 0.1, 8 * RATE).astype(np.float32),
+        "backwards": np.concatenate([real_speech(4.0)[::-1], np.zeros(4 * RATE, np.float32)]),
+    }
+    heard = Recorded(sounds[kind], RATE, 0.0)
+    way = compare("a", "b", Recorded(real_speech(4.0), RATE, 1.0), heard)
     assert np.isnan(way.delay)
 
 

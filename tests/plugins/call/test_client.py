@@ -11,7 +11,7 @@ import pytest
 import soundfile
 from streamcodec_call import link as link_module
 from streamcodec_call.call_settings import CallSettings
-from streamcodec_call.client import CallClient
+from streamcodec_call.client import LINGER_SECONDS, CallClient
 from streamcodec_call.errors import CallError, RefusedError
 from streamcodec_call.link import backoff
 from streamcodec_call.media import FileSource, NoSink, NoSource
@@ -127,6 +127,7 @@ def test_two_who_talk_are_mixed(speech):
                 for name in ("ann", "eve")
             ]
             figures = await _tasks(*talkers)
+            await asyncio.sleep(LINGER_SECONDS)  # what they said last is still on its way
             listener.stop()
             return figures, await listening, recorder
 
