@@ -1,5 +1,5 @@
 # make demo    encode and decode the bundled recording; results in demo-out/
-# make test    lint, format, types and tests
+# make test    lint, format, types and tests; what runs by the clock last and by itself
 # make bench   quality table over a folder of recordings: make bench DATA=folder
 # make lint    the first three of `make test`; make format puts right what can be
 # make clean   remove everything that was built, .venv included
@@ -22,7 +22,8 @@ demo: $(READY)
 	$(BIN)/python examples/demo.py --out demo-out
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not realtime" --numprocesses auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest -m realtime
 
 lint: $(READY)
 	$(BIN)/ruff check .

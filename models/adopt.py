@@ -4,10 +4,6 @@
 
 The folder then trains on from there as from any run. Weights come back from half precision; where
 optimizer and averages stood is not kept in a model, so a stage begins with fresh ones.
-
-``--blocks generator_blocks=4`` (image models) adds residual blocks. They begin as the identity, so
-that the larger networks do at first what the smaller ones did (Chen, Goodfellow and Shlens,
-*Net2Net*, ICLR 2016).
 """
 
 from __future__ import annotations
@@ -15,8 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import re
-from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -35,26 +29,12 @@ Described = dict[str, Any]
 NEW = {"generator.lost"}
 """What earlier models need not have: a run that begins with one of those learns it."""
 
-BLOCKS = tuple(f.name for f in fields(ImageConfig) if f.name.endswith("_blocks"))
-"""Numbers of residual blocks, which may grow."""
 
-
-def adopt(folder: Path, run: Path, blocks: Mapping[str, int] | None = None) -> list[str]:
+def adopt(folder: Path, run: Path) -> list[str]:
     """Write the run's files; returns their names.
-
-    Parameters
-    ----------
-    folder : Path
-        Of the model.
-    run : Path
-        Folder of the new run.
-    blocks : Mapping of int, optional
-        By the names in BLOCKS, how many residual blocks the run has where the model has fewer.
 
     Raises
     ------
-    ValueError
-        ``blocks`` names none of BLOCKS, asks for fewer than there are, or is for speech.
     FileExistsError
         The run holds a model already.
     ModelError, FileNotFoundError
@@ -70,40 +50,25 @@ def adopt(folder: Path, run: Path, blocks: Mapping[str, int] | None = None) -> l
     for name in ("encoder", "vocoder"):
         tensors |= parts[name][1] if name in parts else {}
     tensors["log_gain"] = tensors["gains"].log()
+    run.mkdir(parents=True, exist_ok=True)
     if described.get("kind") == "image":
-        files = _image(described, tensors, blocks or {})
-    elif blocks:
-        raise ValueError("only image models can grow")
+        files = _image(described, tensors)
     else:
         files = _speech({**parts["vocoder"][0], **described}, parts["vocoder"][0], tensors)
         if "discriminator" in parts:
             files["discriminator.pt"] = {k: v.float() for k, v in parts["discriminator"][1].items()}
     config = files.pop("config")
-    run.mkdir(parents=True, exist_ok=True)
     (run / "config.json").write_text(json.dumps(config, indent=1))
     for name, content in files.items():
         torch.save(content, run / name)
     return ["config.json", *files]
 
 
-def _image(
-    described: Described, tensors: dict[str, Tensor], blocks: Mapping[str, int]
-) -> Described:
+def _image(described: Described, tensors: dict[str, Tensor]) -> Described:
     lambdas = tuple(1.0 / (t * PEAK**2) for t in described["trade_offs"])
-    known = _known(described, ImageConfig)
-    for name, count in blocks.items():
-        if name not in BLOCKS:
-            raise ValueError(f"{name!r} is no number of blocks; there are {', '.join(BLOCKS)}")
-        if count < known[name]:
-            raise ValueError(f"the model has {known[name]} {name}; a run cannot have {count}")
-    config = ImageConfig(**{**known, "lambdas": lambdas, **blocks})
-    model = ImageModel(config)
-    added = {
-        name: torch.zeros_like(value) if ".project." in name else value
-        for name, value in model.state_dict().items()
-        if re.search(r"blocks|patches", name) and name not in tensors
-    }
-    return {"config": asdict(config), "model.pt": _filled(model, tensors | added)}
+    known = {"shortcut": False, **_known(described, ImageConfig)}
+    config = ImageConfig(**{**known, "lambdas": lambdas})
+    return {"config": asdict(config), "model.pt": _filled(ImageModel(config), tensors)}
 
 
 def _speech(described: Described, vocoder: Described, tensors: dict[str, Tensor]) -> Described:
@@ -135,24 +100,15 @@ def _filled(model: nn.Module, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return state | {k: tensors[k].float() for k in state.keys() & tensors.keys()}
 
 
-def _count(text: str) -> tuple[str, int]:
-    name, _, count = text.partition("=")
-    return name, int(count)
-
-
 def main() -> None:
     """Command line of the adoption."""
     parser = argparse.ArgumentParser(description="begin a run from a finished model")
     parser.add_argument("folder", type=Path, help="folder of the model")
     parser.add_argument("run", type=Path, help="folder of the new run")
-    parser.add_argument(
-        "--blocks", nargs="+", type=_count, default=[], metavar="NAME=N",
-        help=f"more residual blocks than the model has ({', '.join(BLOCKS)})",
-    )  # fmt: skip
     args = parser.parse_args()
     try:
-        print(f"{args.run}: {', '.join(adopt(args.folder, args.run, dict(args.blocks)))}")
-    except (StreamcodecError, OSError, ValueError) as error:
+        print(f"{args.run}: {', '.join(adopt(args.folder, args.run))}")
+    except (StreamcodecError, OSError) as error:
         raise SystemExit(f"adopt: {error}") from error
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from streamcodec.nn.image import ImageEncoder, ImageGenerator
+from streamcodec.nn.prior import logistic_bits
 from streamcodec.nn.spatial_prior import SpatialPrior
 
 PEAK = 255.0
@@ -21,14 +22,15 @@ PEAK = 255.0
 class ImageConfig:
     """Everything that fixes the shape of an image model."""
 
-    latent_dim: int = 128
+    latent_dim: int = 192
     patch_channels: int = 192
     channels: int = 320
     encoder_patch_blocks: int = 2
     encoder_blocks: int = 2
     generator_patch_blocks: int = 3
     generator_blocks: int = 3
-    prior_hidden: int = 512
+    shortcut: bool = True
+    prior_hidden: int = 768
     # Squared error (pixels of 0..255) worth one bit a pixel, inverted: the usual lambda. The
     # rungs were chosen to spread over 0.1 to 1 bit a pixel.
     lambdas: tuple[float, ...] = (0.0015, 0.003, 0.006, 0.012, 0.025, 0.05)
@@ -45,11 +47,13 @@ class ImageModel(nn.Module):
         super().__init__()
         c = self.config = config
         self.encoder = ImageEncoder(
-            c.latent_dim, c.patch_channels, c.channels, c.encoder_patch_blocks, c.encoder_blocks
-        )
+            c.latent_dim, c.patch_channels, c.channels, c.encoder_patch_blocks, c.encoder_blocks,
+            shortcut=c.shortcut,
+        )  # fmt: skip
         self.generator = ImageGenerator(
-            c.latent_dim, c.patch_channels, c.channels, c.generator_patch_blocks, c.generator_blocks
-        )
+            c.latent_dim, c.patch_channels, c.channels, c.generator_patch_blocks,
+            c.generator_blocks, shortcut=c.shortcut,
+        )  # fmt: skip
         self.prior = SpatialPrior(c.latent_dim, c.prior_hidden, c.rate_scales)
         self.log_gain = nn.Parameter(
             torch.log(torch.tensor(c.rate_scales))[:, None].repeat(1, c.latent_dim)
@@ -59,16 +63,19 @@ class ImageModel(nn.Module):
         """Round latents ``(n, h, w, c)`` on the lattice of their rung.
 
         Returns the dequantized latents (straight-through gradient) and the bits of each crop
-        ``(n,)`` (additive-noise gradient).
+        ``(n,)``: those of the rounded symbols, for the prior's gradient. E's is that of symbols
+        with additive noise, which is what one more costs on the mean over the unit interval.
         """
         gain = torch.exp(self.log_gain[rate])[:, None, None]
         scaled = latents * gain
         symbols = torch.round(scaled).detach()
         through = symbols + (scaled - scaled.detach())
-        noisy = scaled + torch.rand_like(scaled) - 0.5
-        # Half of the draws train the prior on the integers it will meet, half give E a gradient.
-        hard = (torch.rand(scaled.shape[0], 1, 1, 1, device=scaled.device) < 0.5).float()
-        bits = self.prior.tile_bits(hard * through + (1 - hard) * noisy, symbols, rate)
+        location, log_scale = self.prior.distributions(symbols, rate)
+        bits = logistic_bits(symbols - location, log_scale)
+        if scaled.requires_grad:
+            noisy = scaled + torch.rand_like(scaled) - 0.5
+            proxy = logistic_bits(noisy - location.detach(), log_scale.detach())
+            bits = bits + (proxy - proxy.detach())
         return through / gain, bits.flatten(1).sum(1)
 
     def dequantized(self, latents: Tensor, rate: Tensor) -> Tensor:
@@ -90,6 +97,7 @@ def load_config(run: Path) -> ImageConfig:
     if not path.exists():
         return ImageConfig()
     stored: dict[str, Any] = json.loads(path.read_text())
+    stored.setdefault("shortcut", False)
     values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()}
     return ImageConfig(**values)
 

@@ -9,7 +9,7 @@ they are most of what is trained here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
 import torch
@@ -41,14 +41,19 @@ def orthogonalized(matrix: Tensor) -> Tensor:
     return (x.t() if tall else x).float()
 
 
-def matrices(modules: Iterable[nn.Module]) -> list[nn.Parameter]:
-    """Weights of convolutions and dense layers, without those that see pixels or bands."""
+def matrices(networks: Mapping[str, nn.Module]) -> list[nn.Parameter]:
+    """Weights of convolutions and dense layers, without those that see pixels or bands.
+
+    ``networks`` are called by their names, or a network's layers by theirs: ``generator``,
+    ``generator.output``.
+    """
     found = []
-    for module in modules:
+    for network, module in networks.items():
         for name, child in module.named_modules():
+            layer = f"{network}.{name}".split(".")[1]
             if (
                 isinstance(child, (nn.Conv2d, nn.Linear))
-                and name not in ("input", "output")
+                and layer not in ("input", "output")
                 and getattr(child, "groups", 1) == 1
             ):
                 found.append(cast(nn.Parameter, child.weight))

@@ -21,6 +21,9 @@ from . import losses
 from .muon import Muon, matrices
 from .speech_model import SpeechModel, load_model
 
+NETWORKS = ("encoder", "generator", "prior")
+"""Those that Muon trains."""
+
 
 @dataclass
 class RateControl:
@@ -190,7 +193,7 @@ def _optimizer(
     args: argparse.Namespace, trained: dict[str, nn.Module], parameters: list[nn.Parameter]
 ) -> torch.optim.Optimizer:
     if args.optimizer == "muon":
-        networks = [m for k, m in trained.items() if k in ("encoder", "generator", "prior")]
+        networks = {k: m for k, m in trained.items() if k.split(".")[0] in NETWORKS}
         return Muon(parameters, matrices(networks), args.lr)
     return torch.optim.AdamW(parameters, lr=args.lr, betas=(0.8, 0.99), weight_decay=1e-3)
 

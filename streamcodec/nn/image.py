@@ -6,6 +6,10 @@ dense convolutions at low resolution, no normalization. On CPUs dense convolutio
 run at three to five times the arithmetic rate of depthwise ones, and nothing is spent at full
 resolution, where memory traffic would be most of the time.
 
+Linear shortcuts lead from pixels to latents, and from latents to pixels, around the layers of
+16 x 16 pixels: those are narrower than what they stand for, and what cannot pass them decoded
+pictures lack at any rate.
+
 Everything is convolutional and zero-padded at the picture's border, so that a part of a picture
 can be computed from the latents inside :attr:`ImageGenerator.halo` around it.
 """
@@ -58,6 +62,8 @@ class ImageEncoder(nn.Module):
         Width at an eighth and at a sixteenth of the resolution.
     patch_blocks, blocks : int
         Residual blocks there.
+    shortcut : bool
+        Whether a linear layer leads from pixels to latents, or from latents to pixels.
     """
 
     def __init__(
@@ -67,6 +73,8 @@ class ImageEncoder(nn.Module):
         channels: int = 320,
         patch_blocks: int = 2,
         blocks: int = 2,
+        *,
+        shortcut: bool = False,
     ) -> None:
         super().__init__()
         self.input = nn.Conv2d(COLOURS * PATCH**2, patch_channels, 3, padding=1)
@@ -74,15 +82,22 @@ class ImageEncoder(nn.Module):
         self.down = nn.Conv2d(patch_channels, channels, FOLD, stride=FOLD)
         self.blocks = _blocks(channels, blocks)
         self.output = nn.Conv2d(channels, latent_dim, 1)
+        self.shortcut = (
+            nn.Conv2d(COLOURS * PATCH**2, latent_dim, FOLD, stride=FOLD, bias=False)
+            if shortcut
+            else None
+        )
         self.halo = blocks + _halved(1 + patch_blocks)
         """Latent positions around one that its latent depends on."""
         _dense_layout(self)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Map pixels ``(n, 3, 16 h, 16 w)`` in 0..1 to latents ``(n, h, w, latent_dim)``."""
-        x = F.pixel_unshuffle(pixels - 0.5, PATCH)
-        x = self.patches(self.input(x))
-        return self.output(self.blocks(self.down(x))).permute(0, 2, 3, 1)
+        patches = F.pixel_unshuffle(pixels - 0.5, PATCH)
+        latents = self.output(self.blocks(self.down(self.patches(self.input(patches)))))
+        if self.shortcut is not None:
+            latents = latents + self.shortcut(patches)
+        return latents.permute(0, 2, 3, 1)
 
 
 class ImageGenerator(nn.Module):
@@ -95,11 +110,16 @@ class ImageGenerator(nn.Module):
         channels: int = 320,
         patch_blocks: int = 3,
         blocks: int = 3,
+        *,
+        shortcut: bool = False,
     ) -> None:
         super().__init__()
         self.input = nn.Conv2d(latent_dim, channels, 3, padding=1)
         self.blocks = _blocks(channels, blocks)
         self.up = nn.Conv2d(channels, patch_channels * FOLD**2, 1)
+        self.shortcut = (
+            nn.Conv2d(latent_dim, COLOURS * STRIDE**2, 1, bias=False) if shortcut else None
+        )
         self.patches = _blocks(patch_channels, patch_blocks)
         self.output = nn.Conv2d(patch_channels, COLOURS * PATCH**2, 3, padding=1)
         self.halo = 1 + blocks + _halved(patch_blocks + 1)
@@ -108,14 +128,17 @@ class ImageGenerator(nn.Module):
 
     def forward(self, latents: Tensor) -> Tensor:
         """Map latents ``(n, h, w, latent_dim)`` to pixels ``(n, 3, 16 h, 16 w)``, not clamped."""
-        return self.draw(self.compose(latents))
+        pixels = self.draw(self.compose(latents))
+        if self.shortcut is None:
+            return pixels
+        return pixels + F.pixel_shuffle(self.shortcut(latents.permute(0, 3, 1, 2)), STRIDE)
 
     def compose(self, latents: Tensor) -> Tensor:
         """What is to be drawn: latents to ``(n, channels, h, w)``."""
         return self.blocks(self.input(latents.permute(0, 3, 1, 2)))
 
     def draw(self, composed: Tensor) -> Tensor:
-        """Pixels ``(n, 3, 16 h, 16 w)`` of what :meth:`compose` gives."""
+        """Pixels ``(n, 3, 16 h, 16 w)`` of what :meth:`compose` gives, without the shortcut's."""
         x = self.patches(F.pixel_shuffle(self.up(composed), FOLD))
         return F.pixel_shuffle(self.output(x), PATCH) + 0.5
 

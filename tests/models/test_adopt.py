@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from streamcodec_models import adopt as module
-from streamcodec_models.adopt import BLOCKS, adopt
+from streamcodec_models.adopt import adopt
 from streamcodec_models.export import export
 from streamcodec_models.image_model import PEAK
 from streamcodec_models.image_model import load_config as load_image_config
@@ -78,40 +78,4 @@ def test_a_folder_without_a_model_is_told(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(sys, "argv", ["adopt", str(tmp_path), str(tmp_path / "run")])
     with pytest.raises(SystemExit, match=r"no decoder\.safetensors"):
         module.main()
-    assert not (tmp_path / "run").exists()
-
-
-def test_a_grown_model_does_what_the_smaller_one_did(tmp_path: Path) -> None:
-    adopt(IMAGE, tmp_path / "small")
-    small = load_image_model(tmp_path / "small", load_image_config(tmp_path / "small"))
-    counts = {name: getattr(small.config, name) + 1 + i for i, name in enumerate(BLOCKS)}
-    adopt(IMAGE, tmp_path / "large", counts)
-    config = load_image_config(tmp_path / "large")
-    assert {name: getattr(config, name) for name in BLOCKS} == counts
-    large = load_image_model(tmp_path / "large", config)
-    assert len(list(large.parameters())) > len(list(small.parameters()))
-    pixels, rate = torch.rand(1, 3, 64, 48), torch.tensor([2])
-    with torch.no_grad():
-        latents = small.encoder(pixels)
-        torch.testing.assert_close(large.encoder(pixels), latents)
-        drawn = [m.generator(m.dequantized(latents, rate)) for m in (small, large)]
-    torch.testing.assert_close(*drawn)
-    # The new layers are not dead: what they put out can be learned.
-    large.generator(latents).sum().backward()
-    assert large.generator.blocks[-1].project.weight.grad.abs().max() > 0
-
-
-@pytest.mark.parametrize(
-    ("folder", "blocks", "message"),
-    [
-        (IMAGE, {"channels": 400}, "no number of blocks"),
-        (IMAGE, {"generator_blocks": 1}, "cannot have 1"),
-        (SPEECH, {"generator_blocks": 9}, "only image models"),
-    ],
-)
-def test_growth_that_cannot_be_is_refused(
-    folder: Path, blocks: dict[str, int], message: str, tmp_path: Path
-) -> None:
-    with pytest.raises(ValueError, match=message):
-        adopt(folder, tmp_path / "run", blocks)
     assert not (tmp_path / "run").exists()

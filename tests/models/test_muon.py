@@ -33,8 +33,12 @@ def test_convolutions_inside_are_matrices_and_the_outermost_layers_are_not() -> 
             "output": nn.Linear(4, 2),
         }
     )
-    found = matrices([network])
-    assert {id(p) for p in found} == {id(network["mix"].weight), id(network["dense"].weight)}
+    found = matrices({"network": network})
+    wanted = {id(network["mix"].weight), id(network["dense"].weight)}
+    assert {id(p) for p in found} == wanted
+    # The same network, layer by layer.
+    found = matrices({f"network.{name}": layer for name, layer in network.items()})
+    assert {id(p) for p in found} == wanted
 
 
 def test_it_learns_and_its_steps_are_as_large_as_those_of_adamw() -> None:
@@ -43,7 +47,7 @@ def test_it_learns_and_its_steps_are_as_large_as_those_of_adamw() -> None:
     x = torch.randn(4, 3, 12, 12)
     target = torch.randn(1, 16, 1, 1).expand(4, 16, 10, 10)
     before = network[0].weight.detach().clone()
-    optimizer = Muon(network.parameters(), matrices([network]), 0.01, weight_decay=0.0)
+    optimizer = Muon(network.parameters(), matrices({"network": network}), 0.01, weight_decay=0.0)
     losses = []
     for _ in range(60):
         loss = (network(x) - target).square().mean()
