@@ -26,6 +26,7 @@ RATE_SCALES = (1.0, 2.0, 4.0, 8.0)
 RATES = (0.1, 0.14, 0.18, 0.22)
 TRADE_OFFS = (0.02, 0.005, 0.0012, 0.0003)
 NOISE = 0.02
+LITTLE = 0.1
 
 
 def _centre(weight: Tensor, values: Tensor) -> None:
@@ -34,14 +35,19 @@ def _centre(weight: Tensor, values: Tensor) -> None:
 
 
 @torch.no_grad()
-def networks(seed: int = 5) -> tuple[ImageEncoder, ImageGenerator, SpatialPrior]:
+def networks(
+    seed: int = 5, *, shortcut: bool = False
+) -> tuple[ImageEncoder, ImageGenerator, SpatialPrior]:
     torch.manual_seed(seed)
-    encoder = ImageEncoder(**SIZES, patch_blocks=BLOCKS, blocks=BLOCKS)
-    generator = ImageGenerator(**SIZES, patch_blocks=BLOCKS, blocks=BLOCKS)
+    shape = {**SIZES, "patch_blocks": BLOCKS, "blocks": BLOCKS}
+    encoder = ImageEncoder(**shape, shortcut=shortcut)
+    generator = ImageGenerator(**shape, shortcut=shortcut)
     prior = SpatialPrior(LATENT_DIM, 2 * LATENT_DIM, RATE_SCALES)
     for network in (encoder, generator):
         for parameter in network.parameters():
             parameter.normal_(0.0, NOISE if parameter.dim() > 1 else 0.0)
+        if network.shortcut is not None:
+            network.shortcut.weight *= LITTLE  # it sums over a whole position
     of_patch = torch.zeros(COLOURS, COLOURS * PATCH**2)
     for colour in range(COLOURS):
         of_patch[colour, colour * PATCH**2 : (colour + 1) * PATCH**2] = 1 / PATCH**2
@@ -60,9 +66,9 @@ def networks(seed: int = 5) -> tuple[ImageEncoder, ImageGenerator, SpatialPrior]
     return encoder.eval(), generator.eval(), prior
 
 
-def save_tiny_model(folder: Path, seed: int = 5) -> Path:
+def save_tiny_model(folder: Path, seed: int = 5, *, shortcut: bool = False) -> Path:
     """Write the model as a folder that the library loads."""
-    encoder, generator, prior = networks(seed)
+    encoder, generator, prior = networks(seed, shortcut=shortcut)
     tensors, numbers = integer_prior(prior)
     config = {
         **SIZES,
@@ -72,6 +78,7 @@ def save_tiny_model(folder: Path, seed: int = 5) -> Path:
         "encoder_blocks": BLOCKS,
         "generator_patch_blocks": BLOCKS,
         "generator_blocks": BLOCKS,
+        "shortcut": shortcut,
         "prior_hidden": prior.hidden,
         "rate_scales": RATE_SCALES,
         "rates": RATES,
