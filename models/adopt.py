@@ -29,6 +29,9 @@ Described = dict[str, Any]
 NEW = {"generator.lost"}
 """What earlier models need not have: a run that begins with one of those learns it."""
 
+SHORTCUT = "generator.shortcut.weight"
+"""What tells that a model has shortcuts."""
+
 
 def adopt(folder: Path, run: Path) -> list[str]:
     """Write the run's files; returns their names.
@@ -66,13 +69,14 @@ def adopt(folder: Path, run: Path) -> list[str]:
 
 def _image(described: Described, tensors: dict[str, Tensor]) -> Described:
     lambdas = tuple(1.0 / (t * PEAK**2) for t in described["trade_offs"])
-    known = {"shortcut": False, **_known(described, ImageConfig)}
-    config = ImageConfig(**{**known, "lambdas": lambdas})
+    known = _known(described, ImageConfig) | {"lambdas": lambdas, "shortcut": SHORTCUT in tensors}
+    config = ImageConfig(**known)
     return {"config": asdict(config), "model.pt": _filled(ImageModel(config), tensors)}
 
 
 def _speech(described: Described, vocoder: Described, tensors: dict[str, Tensor]) -> Described:
     shape = {f"vocoder_{k}": vocoder[k] for k in ("channels", "hidden", "blocks")}
+    shape["shortcut"] = SHORTCUT in tensors
     config = SpeechConfig(**{**_known(described, SpeechConfig), **shape})
     log_lambda = [
         math.log(trade_off * target)

@@ -57,7 +57,6 @@ def export(
         "encoder_blocks": c.encoder_blocks,
         "generator_patch_blocks": c.generator_patch_blocks,
         "generator_blocks": c.generator_blocks,
-        "shortcut": c.shortcut,
         "prior_hidden": c.prior_hidden,
         "rates": [round(figures[f"bpp@{r}"], 3) for r in range(len(c.lambdas))],
         "rate_scales": list(c.rate_scales),

@@ -33,17 +33,18 @@ class SpeechConfig:
 
     n_mels: int = 80
     frames_per_latent: int = 4
-    latent_dim: int = 64
+    latent_dim: int = 96
     channels: int = 512
     hidden: int = 1024
     blocks: int = 4
     vocoder_channels: int = 256
     vocoder_hidden: int = 768
     vocoder_blocks: int = 8
-    prior_hidden: int = 384
+    prior_hidden: int = 576
     prior_context: int = 4
     # Whether G learns to bridge latents that never came (needs its ``lost`` vector).
     erasures: bool = True
+    shortcut: bool = True
     mel_mean: float = -6.5
     mel_std: float = 2.4
     # Bits a second that each rung aims at while training: the nominal rate less what sealing
@@ -86,8 +87,8 @@ class SpeechModel(nn.Module):
         self.mel = MelSpectrogram(
             mel_filterbank(16_000, N_FFT, c.n_mels), N_FFT, HOP, c.mel_mean, c.mel_std
         )
-        self.encoder = Encoder(**shape)
-        self.generator = Generator(**shape, erasures=c.erasures)
+        self.encoder = Encoder(**shape, shortcut=c.shortcut)
+        self.generator = Generator(**shape, erasures=c.erasures, shortcut=c.shortcut)
         self.vocoder = Vocoder(c.n_mels, N_FFT, c.frames_per_latent, c.vocoder_channels,
                                c.vocoder_hidden, c.vocoder_blocks)  # fmt: skip
         self.prior = MaskedPrior(c.latent_dim, c.prior_context, c.prior_hidden, c.rate_scales)
@@ -161,6 +162,7 @@ def load_config(run: Path) -> SpeechConfig:
     if not path.exists():
         return SpeechConfig()
     stored: dict[str, Any] = json.loads(path.read_text())
+    stored.setdefault("shortcut", False)
     values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()}
     return SpeechConfig(**values)
 

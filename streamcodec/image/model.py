@@ -165,19 +165,18 @@ def _load(folder: Path) -> ImageModel:
         raise ModelError(f"{folder} holds no image model; give the folder of one")
     try:
         widths = {k: int(config[k]) for k in ("latent_dim", "patch_channels", "channels")}
-        shortcut = bool(config.get("shortcut", False))
         encoder = ImageEncoder(
             **widths,
             patch_blocks=int(config["encoder_patch_blocks"]),
             blocks=int(config["encoder_blocks"]),
-            shortcut=shortcut,
+            shortcut="encoder.shortcut.weight" in encoder_tensors,
         )
         fill(encoder, encoder_tensors, "encoder.")
         generator = ImageGenerator(
             **widths,
             patch_blocks=int(config["generator_patch_blocks"]),
             blocks=int(config["generator_blocks"]),
-            shortcut=shortcut,
+            shortcut="generator.shortcut.weight" in tensors,
         )
         fill(generator, tensors, "generator.")
         search_prior = SpatialPrior(

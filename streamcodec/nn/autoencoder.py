@@ -4,6 +4,9 @@ Both work at *latent* rate: one step takes ``frames_per_latent`` mel frames, see
 vector, so that a step may look freely inside its own frames and is causal across steps. Few,
 wide, dense layers: the latent search runs G forward and backward many times a chunk, and there
 the overhead of each operator costs more than its arithmetic.
+
+A linear shortcut may lead from a step's frames to its latents, and from its latents to its frames:
+latents that the layers in between have not learned to use can then carry what decoded frames lack.
 """
 
 from __future__ import annotations
@@ -25,6 +28,8 @@ class Encoder(nn.Module):
         channels: int = 512,
         hidden: int = 1024,
         blocks: int = 4,
+        *,
+        shortcut: bool = False,
     ) -> None:
         super().__init__()
         self.frames_per_latent = frames_per_latent
@@ -32,13 +37,20 @@ class Encoder(nn.Module):
             n_mels * frames_per_latent, channels, hidden, blocks, input_kernel=2, kernel_size=4
         )
         self.output = nn.Linear(channels, latent_dim)
+        self.shortcut = (
+            nn.Linear(n_mels * frames_per_latent, latent_dim, bias=False) if shortcut else None
+        )
 
     def forward(self, mel: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Map mel ``(batch, frames, n_mels)`` to latents ``(batch, steps, dim)``."""
-        batch, frames, n_mels = mel.shape
-        steps = frames // self.frames_per_latent
-        x, state = self.stack(mel.reshape(batch, steps, self.frames_per_latent * n_mels), state)
-        return self.output(x), state
+        batch, count, n_mels = mel.shape
+        steps = count // self.frames_per_latent
+        frames = mel.reshape(batch, steps, self.frames_per_latent * n_mels)
+        x, state = self.stack(frames, state)
+        latents = self.output(x)
+        if self.shortcut is not None:
+            latents = latents + self.shortcut(frames)
+        return latents, state
 
 
 class Generator(nn.Module):
@@ -61,6 +73,7 @@ class Generator(nn.Module):
         blocks: int = 4,
         *,
         erasures: bool = False,
+        shortcut: bool = False,
     ) -> None:
         super().__init__()
         self.n_mels = n_mels
@@ -69,11 +82,16 @@ class Generator(nn.Module):
             latent_dim, channels, hidden, blocks, input_kernel=4, kernel_size=4
         )
         self.output = nn.Linear(channels, n_mels * frames_per_latent)
+        self.shortcut = (
+            nn.Linear(latent_dim, n_mels * frames_per_latent, bias=False) if shortcut else None
+        )
         self.lost = nn.Parameter(torch.zeros(latent_dim)) if erasures else None
 
     def forward(self, latents: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Map latents ``(batch, steps, dim)`` to mel ``(batch, frames, n_mels)``."""
         batch, steps, _ = latents.shape
         x, state = self.stack(latents, state)
-        mel = self.output(x).reshape(batch, steps * self.frames_per_latent, self.n_mels)
-        return mel, state
+        frames = self.output(x)
+        if self.shortcut is not None:
+            frames = frames + self.shortcut(latents)
+        return frames.reshape(batch, steps * self.frames_per_latent, self.n_mels), state

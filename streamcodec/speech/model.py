@@ -124,10 +124,14 @@ def _load(folder: Path) -> SpeechModel:
             )
         }  # fmt: skip
         _require_geometry(shape)
-        generator = Generator(**shape, erasures="generator.lost" in tensors)
+        generator = Generator(
+            **shape,
+            erasures="generator.lost" in tensors,
+            shortcut="generator.shortcut.weight" in tensors,
+        )
         fill(generator, tensors, "generator.")
-        encoder = Encoder(**shape)
         _, encoder_tensors = files["encoder"]
+        encoder = Encoder(**shape, shortcut="encoder.shortcut.weight" in encoder_tensors)
         fill(encoder, encoder_tensors, "encoder.")
         rate_scales = tuple(float(s) for s in config["rate_scales"])
         search_prior = MaskedPrior(

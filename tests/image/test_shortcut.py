@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -54,23 +52,3 @@ def test_pictures_and_regions_come_back(direct: ImageModel, photo: NDArray[np.ui
     assert psnr(whole, photo) > psnr(plain, photo) - 0.1
     part = decode_image(encoded, (30, 20, 131, 99), model=direct)
     assert np.abs(part.astype(int) - whole[20:99, 30:131]).max() <= 1
-
-
-def test_a_model_that_lacks_them_where_its_configuration_says_otherwise_is_damaged(
-    tmp_path: Path,
-) -> None:
-    import json
-
-    from safetensors import safe_open
-    from safetensors.torch import load_file, save_file
-
-    from streamcodec.errors import ModelError
-
-    folder = save_tiny_model(tmp_path / "tiny")
-    path = folder / "decoder.safetensors"
-    with safe_open(path, "pt") as file:
-        config = json.loads(file.metadata()["config"])
-    config["shortcut"] = True
-    save_file(load_file(path), path, metadata={"config": json.dumps(config)})
-    with pytest.raises(ModelError):
-        load_image_model(folder)

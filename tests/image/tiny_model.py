@@ -78,7 +78,6 @@ def save_tiny_model(folder: Path, seed: int = 5, *, shortcut: bool = False) -> P
         "encoder_blocks": BLOCKS,
         "generator_patch_blocks": BLOCKS,
         "generator_blocks": BLOCKS,
-        "shortcut": shortcut,
         "prior_hidden": prior.hidden,
         "rate_scales": RATE_SCALES,
         "rates": RATES,

@@ -1,11 +1,17 @@
-"""A grown image model does what it did before, and more."""
+"""A grown model does what it did before, and more."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
-from streamcodec_models.grow import grown
+from streamcodec_models.grow import grow, grown, seen_in_pictures, seen_in_speech
 from streamcodec_models.image_model import ImageConfig, ImageModel
+from streamcodec_models.speech_model import SpeechConfig, SpeechModel
+
+from tests.signals import real_speech
 
 SMALL = ImageConfig(
     latent_dim=8, patch_channels=16, channels=16, encoder_patch_blocks=1, encoder_blocks=1,
@@ -37,7 +43,7 @@ def pictures(count: int, seed: int) -> torch.Tensor:
 @pytest.fixture(scope="module")
 def models() -> tuple[ImageModel, ImageModel]:
     small = small_model()
-    return small, grown(small, 12, pictures(400, 0))
+    return small, grown(small, 12, seen_in_pictures(small, pictures(400, 0)))
 
 
 def others(values: torch.Tensor) -> torch.Tensor:
@@ -84,5 +90,43 @@ def test_all_of_it_can_be_trained_on(models: tuple[ImageModel, ImageModel]) -> N
 
 @pytest.mark.parametrize("latents", [8, 4])
 def test_it_does_not_shrink(latents: int) -> None:
+    small = small_model()
     with pytest.raises(ValueError, match="has 8 latents"):
-        grown(small_model(), latents, pictures(2, 0))
+        grown(small, latents, seen_in_pictures(small, pictures(2, 0)))
+
+
+@torch.no_grad()
+def test_speech_grows_likewise() -> None:
+    torch.manual_seed(2)
+    small = SpeechModel(
+        SpeechConfig(latent_dim=6, channels=16, hidden=24, blocks=1, prior_hidden=12,
+                     vocoder_channels=8, vocoder_hidden=8, vocoder_blocks=1, shortcut=False)
+    )  # fmt: skip
+    torch.nn.init.normal_(small.prior.output.weight, std=0.1)
+    torch.nn.init.normal_(small.generator.lost)
+    sounds = torch.from_numpy(np.stack([real_speech(4.0), real_speech(4.0)[::-1]]))
+    large = grown(small, 10, seen_in_speech(small, sounds))
+    mel, rate = small.mel(sounds), torch.tensor([1, 3])
+    latents = small.encoder(mel)[0]
+    torch.testing.assert_close(large.encoder(mel)[0][..., :6], latents)
+    symbols = (3 * latents).round()
+    padded = torch.cat([symbols, torch.zeros(*symbols.shape[:2], 4)], dim=2)
+    torch.testing.assert_close(large.generator(padded)[0], small.generator(symbols)[0])
+    torch.testing.assert_close(large.generator.lost[:6], small.generator.lost)
+    padded[..., 6:] = 2.0
+    past = [torch.zeros(2, 4, dim) for dim in (6, 10)]
+    bits = [
+        m.prior.bits(s, s, p, rate)
+        for m, s, p in zip((small, large), (symbols, padded), past, strict=True)
+    ]
+    torch.testing.assert_close(bits[1][..., :6], bits[0])
+    errors = [(m.generator(m.encoder(mel)[0])[0] - mel).square().mean() for m in (small, large)]
+    assert errors[1] < 0.7 * errors[0]
+
+
+def test_what_cannot_be_grown_is_said(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="no finished run"):
+        grow(tmp_path, tmp_path / "new", 9, tmp_path, tmp_path)
+    (tmp_path / "model.pt").write_bytes(b"")
+    with pytest.raises(FileExistsError, match="holds a model already"):
+        grow(tmp_path, tmp_path, 9, tmp_path, tmp_path)
