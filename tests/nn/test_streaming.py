@@ -20,6 +20,8 @@ CASES: dict[str, tuple[nn.Module, int, int]] = {
     "stack": (CausalStack(5, 8, 16, 3, input_kernel=2, kernel_size=4), 1, 5),
     "encoder": (Encoder(**SMALL), 4, 80),
     "generator": (Generator(**SMALL, erasures=True), 1, 8),
+    "encoder with a shortcut": (Encoder(**SMALL, shortcut=True), 4, 80),
+    "generator with a shortcut": (Generator(**SMALL, shortcut=True), 1, 8),
     "vocoder": (Vocoder(channels=16, hidden=24, blocks=2), 4, 80),
 }
 
