@@ -15,7 +15,8 @@ from streamcodec.speech.model import model_folder as speech_folder
 from tests.image.tiny_model import GAINS, LATENT_DIM, save_tiny_model
 
 
-def test_a_model_is_loaded_once(tiny: ImageModel, tiny_folder: Path) -> None:
+def test_a_model_is_loaded_once(tiny_folder: Path) -> None:
+    tiny = load_image_model(tiny_folder)
     assert load_image_model(tiny_folder) is tiny
     assert load_image_model(str(tiny_folder)) is tiny
     assert load_image_model(tiny) is tiny

@@ -174,6 +174,8 @@ def test_a_broken_layout_is_refused(librispeech: Path, ljspeech: Path) -> None:
 
 
 def test_torchaudio_is_left_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith("torchaudio")]:
+        monkeypatch.delitem(sys.modules, name)  # as other tests may have left it
     monkeypatch.setitem(sys.modules, "torchaudio", "the real one")
     monkeypatch.setitem(sys.modules, "torchaudio.functional", "its part")
     with _bare_torchaudio():

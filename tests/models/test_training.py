@@ -242,7 +242,7 @@ def test_erased_packets_are_whole_and_told_by_one_vector() -> None:
     torch.manual_seed(0)
     model = SpeechModel(TINY)
     torch.nn.init.normal_(model.generator.lost)
-    latents = torch.zeros(64, 8, TINY.latent_dim)
+    latents = torch.zeros(1024, 8, TINY.latent_dim)
     found = model.erased(latents, 0.5)
     gone = (found == model.generator.lost).all(2)
     assert torch.equal(gone, ~(found == 0).all(2))
