@@ -36,7 +36,7 @@ from streamcodec.image.distortion import DEFAULT_DISTORTION, DISTORTIONS
 from streamcodec.nn.image import DRAWING, ImageEncoder, ImageGenerator
 from streamcodec.nn.spatial_prior import NEIGHBOURS, SpatialPrior
 
-DEFAULT_MODEL = "image-3"
+DEFAULT_MODEL = "image-4"
 """Folder of the default weights inside the package of trained models."""
 
 KIND = "image"
