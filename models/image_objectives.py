@@ -123,7 +123,7 @@ class Perceptual:
             with torch.no_grad():
                 latents = self._model.dequantized(self._model.encoder(pixels).float(), rate)
                 composed = self._model.generator.compose(latents)
-            decoded = self._model.generator.draw(composed).float()
+            decoded = self._model.generator.draw(composed, latents).float()
         error = squared_error(decoded, pixels)
         values = {"psnr": -10 * error.detach().mean().log10()}
         # An adversary takes what it is shown for 0..1; beyond that the decoder cuts off.

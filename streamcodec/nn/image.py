@@ -128,19 +128,20 @@ class ImageGenerator(nn.Module):
 
     def forward(self, latents: Tensor) -> Tensor:
         """Map latents ``(n, h, w, latent_dim)`` to pixels ``(n, 3, 16 h, 16 w)``, not clamped."""
-        pixels = self.draw(self.compose(latents))
-        if self.shortcut is None:
-            return pixels
-        return pixels + F.pixel_shuffle(self.shortcut(latents.permute(0, 3, 1, 2)), STRIDE)
+        return self.draw(self.compose(latents), latents)
 
     def compose(self, latents: Tensor) -> Tensor:
         """What is to be drawn: latents to ``(n, channels, h, w)``."""
         return self.blocks(self.input(latents.permute(0, 3, 1, 2)))
 
-    def draw(self, composed: Tensor) -> Tensor:
-        """Pixels ``(n, 3, 16 h, 16 w)`` of what :meth:`compose` gives, without the shortcut's."""
+    def draw(self, composed: Tensor, latents: Tensor) -> Tensor:
+        """Pixels ``(n, 3, 16 h, 16 w)`` of latents and what :meth:`compose` made of them."""
         x = self.patches(F.pixel_shuffle(self.up(composed), FOLD))
-        return F.pixel_shuffle(self.output(x), PATCH) + 0.5
+        pixels = F.pixel_shuffle(self.output(x), PATCH) + 0.5
+        if self.shortcut is not None:
+            direct = self.shortcut(latents.permute(0, 3, 1, 2))
+            pixels = pixels + F.pixel_shuffle(direct, STRIDE)
+        return pixels
 
 
 def _blocks(channels: int, count: int) -> nn.Sequential:

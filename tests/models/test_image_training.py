@@ -146,6 +146,20 @@ def test_ms_ssim_is_what_its_loss_raises(tmp_path: Path) -> None:
     assert reached["ms-ssim"] > reached["mse"]
 
 
+def test_the_adversary_sees_what_a_decoder_draws(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = ImageModel(TINY)
+    assert model.generator.shortcut is not None
+    torch.nn.init.normal_(model.generator.shortcut.weight, std=0.3)
+    args = options("--loss", "perceptual", run=tmp_path)
+    objective = objective_of(model, torch.tensor(TINY.lambdas), args)
+    pixels, rate = photographs(2), torch.tensor([2, 4])
+    with torch.no_grad():
+        drawn = model.generator(model.dequantized(model.encoder(pixels), rate))
+    expected = -10 * (drawn - pixels).square().mean().log10()
+    assert float(objective(pixels, rate, 0.5)["psnr"]) == pytest.approx(float(expected), abs=0.1)
+
+
 def test_the_adversary_learns_and_is_heard(tmp_path: Path) -> None:
     torch.manual_seed(0)
     model = ImageModel(TINY)
