@@ -116,6 +116,9 @@ class Perceptual:
         self.trained: dict[str, nn.Module] = {
             f"generator.{name}": model.generator.get_submodule(name) for name in DRAWING
         }
+        model.requires_grad_(False)
+        for network in self.trained.values():
+            network.requires_grad_(True)
 
     def __call__(self, pixels: Tensor, rate: Tensor, progress: float) -> dict[str, Tensor]:
         """Loss and its parts; teaches the adversary first."""
