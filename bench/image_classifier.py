@@ -35,11 +35,11 @@ from bench.image_codec import Chronometer, ImageCodec
 from bench.image_measure import ImageBench, PictureResult
 from bench.image_quality import add_codec_options, choose_codecs
 from bench.image_rate import Encoded, Rule
-from bench.image_report import failures, publish
+from bench.image_report import publish
 from bench.image_table import BPP, TIMES
 from bench.metrics import Values
 from bench.pictures import Picture, Pixels, load_pictures
-from bench.runs import one_thread
+from bench.runs import failures, one_thread
 from bench.table import Column
 
 DEFAULT_RATE = 0.3
@@ -272,7 +272,7 @@ def caption(
             "No labels were given: an answer counts as changed if the classifier's first answer "
             "on the original is not its first (Top-1) or among its first five (Top-5) any more."
         )
-    return notes + failures(results, missing)
+    return notes + failures(results, missing, "pictures")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -36,11 +36,11 @@ from bench.image_codec import ImageCodec
 from bench.image_measure import ImageBench, PictureResult
 from bench.image_metrics import Fidelity
 from bench.image_quality import add_codec_options, choose_codecs
-from bench.image_report import failures, publish
+from bench.image_report import publish
 from bench.image_table import BPP
 from bench.metrics import Values
 from bench.pictures import Picture, Pixels, load_pictures
-from bench.runs import one_thread
+from bench.runs import failures, one_thread
 from bench.table import Column
 
 DEFAULT_RATE = 0.286
@@ -191,7 +191,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     results = measure(pictures, codecs, options)
     notes = [f"{len(pictures)} pictures. ±: half the 95 % bootstrap interval over pictures."]
-    publish(options, results, COLUMNS, notes + failures(results, missing))
+    publish(options, results, COLUMNS, notes + failures(results, missing, "pictures"))
     return 0
 
 

@@ -1,10 +1,10 @@
-"""What the image benches with one rate have in common: remarks below a table, and its files."""
+"""What the image benches with one rate have in common: the table with its notes, and its files."""
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -13,16 +13,6 @@ from bench.image_quality import write
 from bench.image_table import render_rates, rows_by_rate
 from bench.runs import finite
 from bench.table import Column
-
-
-def failures(results: Sequence[PictureResult], missing: Mapping[str, str]) -> list[str]:
-    """Codecs that this machine lacks, and pictures that a codec failed on: one line each."""
-    notes = [f"{name}: not available: {reason}" for name, reason in missing.items()]
-    for codec in dict.fromkeys(result.codec for result in results):
-        errors = [r.errors[0] for r in results if r.codec == codec and r.errors]
-        if errors:
-            notes.append(f"{codec}: errors on {len(errors)} pictures, the first: {errors[0]}")
-    return notes
 
 
 def publish(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 import torch
@@ -32,6 +32,28 @@ def only_available(items: Iterable[Part], missing: dict[str, str]) -> list[Part]
         else:
             missing[item.name] = reason
     return able
+
+
+class _Result(Protocol):
+    @property
+    def codec(self) -> str:
+        """Name of the codec that it is of."""
+
+    @property
+    def errors(self) -> Sequence[str]:
+        """What went wrong."""
+
+
+def failures(results: Iterable[_Result], missing: Mapping[str, str], things: str) -> list[str]:
+    """Codecs that this machine lacks, and ``things`` that a codec failed on: one line each."""
+    notes = [f"{name}: not available: {reason}" for name, reason in missing.items()]
+    first: dict[str, list[str]] = {}
+    for result in results:
+        if result.errors:
+            first.setdefault(result.codec, []).append(result.errors[0])
+    for codec, errors in first.items():
+        notes.append(f"{codec}: errors on {len(errors)} {things}, the first: {errors[0]}")
+    return notes
 
 
 def finite(value: Any) -> Any:

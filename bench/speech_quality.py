@@ -21,7 +21,7 @@ from bench.lineup import choose_peers
 from bench.measure import Bench, ClipResult
 from bench.metrics import LISTENING_LEVEL_DB, Metric, choose_metrics
 from bench.own_codec import OWN, parse_codec
-from bench.runs import finite, one_thread, only_available
+from bench.runs import failures, finite, one_thread, only_available
 from bench.table import Row, render, summarise
 
 SLOW_CLIPS = 40
@@ -111,12 +111,7 @@ def caption(
         f"get it at {LISTENING_LEVEL_DB:g} dBFS active level. "
         "RTF: processor seconds for a second of sound."
     )
-    notes += [f"{name}: not available: {reason}" for name, reason in missing.items()]
-    for name in dict.fromkeys(result.codec for result in results):
-        errors = [r.errors[0] for r in results if r.codec == name and r.errors]
-        if errors:
-            notes.append(f"{name}: errors on {len(errors)} clips, the first: {errors[0]}")
-    return notes
+    return notes + failures(results, missing, "clips")
 
 
 def write_json(
