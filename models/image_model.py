@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from streamcodec.nn.image import ImageEncoder, ImageGenerator
-from streamcodec.nn.prior import logistic_bits
 from streamcodec.nn.spatial_prior import SpatialPrior
+
+from .losses import coded_bits
 
 PEAK = 255.0
 """Trade-offs are told for pixels of 0..255, as the literature does."""
@@ -63,19 +64,14 @@ class ImageModel(nn.Module):
         """Round latents ``(n, h, w, c)`` on the lattice of their rung.
 
         Returns the dequantized latents (straight-through gradient) and the bits of each crop
-        ``(n,)``: those of the rounded symbols, for the prior's gradient. E's is that of symbols
-        with additive noise, which is what one more costs on the mean over the unit interval.
+        ``(n,)``, see :func:`.losses.coded_bits`.
         """
         gain = torch.exp(self.log_gain[rate])[:, None, None]
         scaled = latents * gain
         symbols = torch.round(scaled).detach()
         through = symbols + (scaled - scaled.detach())
         location, log_scale = self.prior.distributions(symbols, rate)
-        bits = logistic_bits(symbols - location, log_scale)
-        if scaled.requires_grad:
-            noisy = scaled + torch.rand_like(scaled) - 0.5
-            proxy = logistic_bits(noisy - location.detach(), log_scale.detach())
-            bits = bits + (proxy - proxy.detach())
+        bits = coded_bits(scaled, symbols, location, log_scale)
         return through / gain, bits.flatten(1).sum(1)
 
     def dequantized(self, latents: Tensor, rate: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Training losses on sound and on mel pictures."""
+"""Training losses on sound and on mel pictures, and what symbols cost."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from streamcodec.nn.prior import logistic_bits
 from streamcodec.speech.distance import MAX_NORMALIZED
 
 Judgement = list[tuple[Tensor, list[Tensor]]]
@@ -29,6 +30,20 @@ def mel_filterbank(sample_rate: int, n_fft: int, n_mels: int) -> Tensor:
     import librosa
 
     return torch.from_numpy(librosa.filters.mel(sr=sample_rate, n_fft=n_fft, n_mels=n_mels))
+
+
+def coded_bits(scaled: Tensor, symbols: Tensor, location: Tensor, log_scale: Tensor) -> Tensor:
+    """Bits of ``symbols`` as the coder spends them, all tensors of one shape.
+
+    The prior's gradient is that of these bits. E's is that of ``scaled`` with additive noise, which
+    is what one more costs on the mean over the unit interval.
+    """
+    bits = logistic_bits(symbols - location, log_scale)
+    if scaled.requires_grad:
+        noisy = scaled + torch.rand_like(scaled) - 0.5
+        proxy = logistic_bits(noisy - location.detach(), log_scale.detach())
+        bits = bits + (proxy - proxy.detach())
+    return bits
 
 
 class MultiResolutionSpectralLoss(nn.Module):

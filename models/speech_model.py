@@ -15,7 +15,7 @@ from streamcodec.nn.prior import MaskedPrior
 from streamcodec.nn.spectrum import MelSpectrogram
 from streamcodec.nn.vocoder import Vocoder
 
-from .losses import mel_filterbank
+from .losses import coded_bits, mel_filterbank
 
 HOP = 160
 N_FFT = 640
@@ -102,40 +102,37 @@ class SpeechModel(nn.Module):
         """Round latents on the lattice of their rung.
 
         Returns the dequantized latents (straight-through gradient), the symbols, and bits of
-        each latent step ``(batch, steps)`` with additive-noise gradient. The first ``alone`` crops
-        are rated as packets that are decodable by themselves, see :meth:`rated`.
+        each latent step ``(batch, steps)``, see :func:`.losses.coded_bits`. The first ``alone``
+        crops are rated as packets that are decodable by themselves, see :meth:`rated`.
         """
         gain = torch.exp(self.log_gain[rate])[:, None]
         scaled = latents * gain
         symbols = torch.round(scaled).detach()
-        noisy = scaled + torch.rand_like(scaled) - 0.5
-        # Half of the draws train the prior on the integers it will meet, half give E a gradient.
-        hard = (torch.rand(scaled.shape[0], 1, 1, device=scaled.device) < 0.5).float()
-        values = hard * (symbols + (scaled - scaled.detach())) + (1 - hard) * noisy
-        bits = self.rated(values, symbols, rate, alone)
+        bits = self.rated(scaled, symbols, rate, alone)
         dequantized = (symbols + (scaled - scaled.detach())) / gain
         return dequantized, symbols, bits
 
-    def rated(self, values: Tensor, symbols: Tensor, rate: Tensor, alone: int = 0) -> Tensor:
+    def rated(self, scaled: Tensor, symbols: Tensor, rate: Tensor, alone: int = 0) -> Tensor:
         """Bits of each latent step, ``(batch, steps)``.
 
-        The first ``alone`` crops are cut into packets that know nothing of each other, as those
-        of a stream over a lossy transport are.
+        ``symbols`` are ``scaled`` on the lattice. The first ``alone`` crops are cut into packets
+        that know nothing of each other, as those of a stream over a lossy transport are.
         """
         parts = []
         if alone:
-            packets = alone * (values.shape[1] // PACKET_STEPS)
-            shape = (packets, PACKET_STEPS, values.shape[2])
+            packets = alone * (scaled.shape[1] // PACKET_STEPS)
+            shape = (packets, PACKET_STEPS, scaled.shape[2])
             rates = rate[:alone, None].expand(-1, packets // alone).flatten()
-            bits = self._rated(values[:alone].reshape(shape), symbols[:alone].reshape(shape), rates)
+            bits = self._rated(scaled[:alone].reshape(shape), symbols[:alone].reshape(shape), rates)
             parts.append(bits.reshape(alone, -1))
-        if alone < len(values):
-            parts.append(self._rated(values[alone:], symbols[alone:], rate[alone:]))
+        if alone < len(scaled):
+            parts.append(self._rated(scaled[alone:], symbols[alone:], rate[alone:]))
         return torch.cat(parts)
 
-    def _rated(self, values: Tensor, symbols: Tensor, rate: Tensor) -> Tensor:
-        past = values.new_zeros(values.shape[0], self.config.prior_context, values.shape[2])
-        return self.prior.bits(values, symbols, past, rate).sum(-1)
+    def _rated(self, scaled: Tensor, symbols: Tensor, rate: Tensor) -> Tensor:
+        past = symbols.new_zeros(symbols.shape[0], self.config.prior_context, symbols.shape[2])
+        location, log_scale = self.prior.parameters_of(symbols, past, rate)
+        return coded_bits(scaled, symbols, location, log_scale).sum(-1)
 
     def erased(self, latents: Tensor, share: float) -> Tensor:
         """Latents ``(batch, steps, dim)`` with packets of some crops replaced by G's ``lost``.

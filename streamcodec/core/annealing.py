@@ -19,13 +19,16 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from streamcodec.core.lattice import silent_channels
 from streamcodec.core.search import Problem
 
-STEP_SIZE = 0.05
-"""Of Adam, lattice units. From 0.03 to 0.08 held-out photographs came out within 0.4 %."""
+STEP_SIZE = 0.03
+"""Of Adam, lattice units. On coarse lattices 0.05 loses up to a fifth of the gain, on fine ones
+0.02 does; the middle loses nowhere (held-out photographs)."""
 
-HOTTEST, COLDEST = 0.7, 0.3
-"""Temperatures at the first and after the last step; colder from the start is worse by 0.1 %."""
+HOTTEST, COLDEST = 0.4, 0.2
+"""Temperatures at the first and after the last step. At 0.7 to 0.3 so many symbols of a coarse
+lattice, where most are zero, are drawn beside it that the steps lead away from what is good."""
 
 FIRST_DECAY, SECOND_DECAY = 0.9, 0.99
 """Of Adam's moments."""
@@ -50,6 +53,8 @@ def anneal(
         Its latents carry a leading dimension of 1.
     guess
         The encoder's latents in lattice units.
+        Channels that round to zero everywhere stay as they are, see
+        :func:`streamcodec.core.lattice.silent_channels`.
     trade_off
         Distance that is worth one bit.
     iterations
@@ -60,6 +65,7 @@ def anneal(
     """
     z = guess.clone().requires_grad_()
     first, second = torch.zeros_like(z), torch.zeros_like(z)
+    size = STEP_SIZE * (~silent_channels(guess)).float()
     for i in range(iterations):
         heard(z.detach())
         temperature = HOTTEST * (COLDEST / HOTTEST) ** (i / iterations)
@@ -71,7 +77,7 @@ def anneal(
         step = first / (1 - FIRST_DECAY ** (i + 1))
         step /= (second / (1 - SECOND_DECAY ** (i + 1))).sqrt_() + 1e-3
         with torch.no_grad():
-            z -= STEP_SIZE * step
+            z -= size * step
     return z.detach()
 
 

@@ -37,9 +37,17 @@ where 0.3 of all moves are made that gain anything: many small ones spoil each o
 SHRINK, GROW = 0.6, 1.1
 """What a round that failed and one that succeeded make of the share of moving symbols."""
 
-WARY, BOLD = 1.4, 0.9
-"""The same of the factor on the curvature, which is never below 1. Where a distance is nothing like
-a quadratic, as MS-SSIM in flat parts of a picture, curvature at a point says too little."""
+BOLD = 0.9
+"""What a round that succeeded makes of the factor on the curvature, which is never below 1."""
+
+LEAST_WARY, MOST_WARY = 1.1, 3.0
+"""A round that failed tells how curved the distance was over its moves; the factor grows towards
+that by so much at least and at most. Over the wide steps of a coarse lattice, and where a distance
+is nothing like a quadratic, as MS-SSIM in flat parts of a picture, it is five times as curved as at
+a point."""
+
+FORBIDDEN = 1e9
+"""Curvature, bits a squared unit, that no gain outweighs."""
 
 LOWEST_PRICE, HIGHEST_PRICE = 1 / 4096, 64.0
 """Prices of a bit that are looked at. At the highest next to nothing is left of a picture."""
@@ -94,25 +102,43 @@ class Moves:
     symbols : Tensor
         The point.
     look : Look
-    distance, bits : Tensor
-        Changes of the distance and of all bits, ``(2, ...)``.
+    distance, bits, own_bits : Tensor
+        Changes of the distance, of all bits, and of those of the moving symbol alone, ``(2, ...)``.
     bend : Tensor
         Part of the change of the distance that the curvature makes, ``(...)``.
+    caution : float
+        Factor on the curvature that is in these.
     """
 
     symbols: Tensor
     look: Look
     distance: Tensor
     bits: Tensor
+    own_bits: Tensor
     bend: Tensor
+    caution: float = 1.0
 
     def warier(self, factor: float) -> Moves:
         """The same moves where the curvature is held for ``factor`` times as large."""
-        return replace(self, distance=self.distance + (factor - 1.0) * self.bend)
+        more = (factor - 1.0) * self.bend
+        return replace(
+            self,
+            distance=self.distance + more,
+            bend=self.bend + more,
+            caution=self.caution * factor,
+        )
 
     def cost(self, price: float) -> float:
         """Of the point, at a price of a bit."""
         return self.look.distance + price * self.look.bits
+
+    def bent(self, there: Moves) -> float:
+        """By how much the curvature was underrated on the way to another point's unit moves."""
+        up, moved = there.symbols > self.symbols, there.symbols != self.symbols
+        foreseen = torch.where(up, self.distance[1], self.distance[0]) - self.bend
+        bend = float(self.bend.expand_as(moved)[moved].sum())
+        found = there.look.distance - self.look.distance - float(foreseen[moved].sum())
+        return found / max(bend, LEAST_CURVATURE)
 
     def made(self, draws: Tensor, share: float, price: float) -> Tensor:
         """The point after some of the moves that gain at a price.
@@ -137,6 +163,16 @@ def product_form(curvature: Tensor) -> Tensor:
     return (channel * position).clamp_min(LEAST_CURVATURE)
 
 
+def silent_channels(guess: Tensor) -> Tensor:
+    """Channels of a guess ``(..., channels)`` that round to zero everywhere, ``(channels,)`` bool.
+
+    On a coarse lattice a unit of such a channel may be many times what the generator has ever been
+    shown of it. Its gradient there tells nothing of what a move would do, which can be thousands of
+    times as bad as it promises.
+    """
+    return (guess.round() == 0).flatten(0, -2).all(dim=0)
+
+
 def moves_of(problem: LatticeProblem, symbols: Tensor, curvature: Tensor) -> Moves:
     """Foresee all unit moves from a lattice point.
 
@@ -148,13 +184,13 @@ def moves_of(problem: LatticeProblem, symbols: Tensor, curvature: Tensor) -> Mov
     look = problem.look(symbols)
     half, now = 0.5 * UNIT_MOVE * curvature, look.own_bits(symbols)
     pull, push = look.distance_gradient, look.context_gradient
+    own = torch.stack([look.own_bits(symbols - 1.0) - now, look.own_bits(symbols + 1.0) - now])
     return Moves(
         symbols,
         look,
         torch.stack([half - pull, half + pull]),
-        torch.stack(
-            [look.own_bits(symbols - 1.0) - now - push, look.own_bits(symbols + 1.0) - now + push]
-        ),
+        own + torch.stack([-push, push]),
+        own,
         half,
     )
 
@@ -169,10 +205,11 @@ def descend(
 ) -> Moves:
     """Improve a lattice point round by round; gives the last one and its moves.
 
-    A round that does not lower the cost is taken back; in the next fewer symbols move, and of
-    these each is held for worse. The price hears the bits after every round. It is one price for
-    all symbols and moves slowly: to meet a number of bits by each round's own few moves would make
-    some at a price at which the next takes them back, and the distance would grow.
+    A round that does not lower the cost is taken back; in the next fewer symbols move, and the
+    curvature is held for more, as that round has shown it. The price hears the bits after every
+    round. It is one price for all symbols and moves slowly: to meet a number of bits by each
+    round's own few moves would make some at a price at which the next takes them back, and the
+    distance would grow.
     """
     moves, share, caution = moves_of(problem, symbols, curvature), SHARE, 1.0
     for _ in range(rounds):
@@ -180,7 +217,7 @@ def descend(
         there = moves.warier(caution).made(draws, share, price.price)
         if torch.equal(there, moves.symbols):
             # Nothing that was drawn pays; when few moves are left they must be found.
-            share, caution = min(1.0, share / SHRINK), max(1.0, caution / WARY)
+            share, caution = min(1.0, share / SHRINK), max(1.0, caution * BOLD)
             continue
         trial = moves_of(problem, there, curvature)
         if trial.cost(price.price) < moves.cost(price.price):
@@ -188,7 +225,8 @@ def descend(
             caution = max(1.0, caution * BOLD)
         else:
             share *= SHRINK
-            caution *= WARY
+            shown = moves.bent(trial)
+            caution = min(max(shown, caution * LEAST_WARY), caution * MOST_WARY)
         price.heard(moves.look.bits)
     return moves.warier(caution)
 
@@ -224,8 +262,11 @@ def by_price(moves: Moves, *, fewer: bool) -> Callable[[float], Tensor]:
     From the point of ``moves`` it makes those that save bits for less than the price, or those
     that spend bits for more.
     """
-    saved = -moves.bits if fewer else moves.bits
-    lost = moves.distance if fewer else -moves.distance
+    # Bits of the context foreseen by its gradient come true to a tenth; among moves that are chosen
+    # for the bits that they save these would be most. Nor is the distance trusted to fall on the
+    # way: all moves that promise both would be made at once, at any price, and do harm together.
+    saved = -moves.own_bits if fewer else moves.own_bits
+    lost = torch.maximum(moves.distance, moves.bend) if fewer else -moves.distance
     price = lost / saved.clamp_min(1e-9)
     allowed = saved > 0
     if fewer:

@@ -18,7 +18,7 @@ from streamcodec.image.decoder import Progress
 from streamcodec.image.distortion import named_distortion
 from streamcodec.image.header import pack_alpha, pack_profile
 from streamcodec.image.items import Item, ItemType, pack_item
-from streamcodec.image.landing import GuessPoints, LatticePoints, SearchedPoints
+from streamcodec.image.landing import GuessPoints, LatticePoints, SearchedPoints, begun_within
 from streamcodec.image.model import ImageModel, load_image_model
 from streamcodec.image.picture import Picture
 from streamcodec.image.problem import WindowProblem
@@ -190,7 +190,7 @@ class PictureEncoder:
             allowed = max(0.0, self._bits_left * part)
         control = PriceControl(self._setting.price, allowed)
         problem = self._problem(window, place, control)
-        points = self._points(problem, place, control)
+        points = self._points(problem, place, control, allowed)
         # The next window begins with the price that this one came to.
         self._setting = Setting(self._setting.rung, control.price)
         symbols, items = self._land(place, points, allowed)
@@ -214,14 +214,18 @@ class PictureEncoder:
         )
 
     def _points(
-        self, problem: WindowProblem, place: Surroundings, control: PriceControl
+        self,
+        problem: WindowProblem,
+        place: Surroundings,
+        control: PriceControl,
+        allowed: float | None,
     ) -> LatticePoints:
         """Search a window; what it found, and how that can be moved to other rates."""
         if not self._budget.passes:
             return GuessPoints(problem, place.guess)
         found = search_window(
             problem,
-            place.guess,
+            begun_within(problem, place.guess, allowed),
             self.model.trade_offs[self._setting.rung],
             self.settings.quantizer,
             self._budget,

@@ -11,6 +11,9 @@ from streamcodec.core.lattice import Moves, by_price, moves_of, price_for
 from streamcodec.image.problem import WindowProblem
 from streamcodec.image.search import Searched
 
+INSIDE = 0.49
+"""How far a latent may be from the integer that it is to round to."""
+
 SPENDINGS = 4
 """Times that bits are spent, half as many each time, if they bring nothing."""
 
@@ -45,6 +48,18 @@ class GuessPoints:
         return self._settled(price_for(bits, lambda slope: self._settled(slope)[1]))
 
 
+def begun_within(problem: WindowProblem, guess: Tensor, bits: float | None) -> Tensor:
+    """A guess to begin a search with that rounds to at most ``bits``, if any are asked for.
+
+    A search that begins with more has its price driven up until they are saved, and ends with fewer
+    than it may spend.
+    """
+    if bits is None or problem.lattice_bits(guess.round()) <= bits:
+        return guess
+    symbols, _ = GuessPoints(problem, guess).with_bits(bits)
+    return guess.clamp(symbols - INSIDE, symbols + INSIDE)
+
+
 class SearchedPoints:
     """Points around what a search found.
 
@@ -56,6 +71,7 @@ class SearchedPoints:
         self._problem = problem
         self._curvature = searched.curvature
         self._moves: Moves | None = searched.moves
+        self._caution = searched.moves.caution
         self.found = searched.moves.symbols.clamp(-MAX_SYMBOL, MAX_SYMBOL)
 
     def with_bits(self, bits: float) -> tuple[Tensor, float]:
@@ -63,7 +79,9 @@ class SearchedPoints:
 
         Bits are only spent for what they bring: where many moves at once do harm there are fewer.
         """
-        moves = self._moves or moves_of(self._problem, self.found, self._curvature)
+        moves = self._moves
+        if moves is None:
+            moves = moves_of(self._problem, self.found, self._curvature).warier(self._caution)
         self._moves = None
         fewer = moves.look.bits > bits
         aim = bits

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from streamcodec.core.distortion import Distortion
 from streamcodec.core.integer_network import MAX_SYMBOL
-from streamcodec.core.lattice import Look, product_form
+from streamcodec.core.lattice import FORBIDDEN, Look, product_form, silent_channels
 from streamcodec.image.model import ImageModel
 from streamcodec.image.rate import CONTROL_GAIN, GENTLE_GAIN, PriceControl, settle
 from streamcodec.image.windows import Surroundings
@@ -137,7 +137,7 @@ class WindowProblem:
         each other, which in the latents would drown the diagonal.
 
         Black and white count as if they were not cut off: a move brings pixels back from there,
-        whose curvature at the point is zero.
+        whose curvature at the point is zero. Channels of which E makes no use are not to be moved.
         """
         at = symbols.clone().requires_grad_()
         pictures = self._drawn(at[None])
@@ -152,7 +152,8 @@ class WindowProblem:
         self._tick()
         # Squared error has no negative products. MS-SSIM has, and where it took their sums for no
         # curvature every move would promise a gain that none keeps.
-        return product_form((one * other).abs())
+        curvature = product_form((one * other).abs())
+        return curvature.masked_fill(silent_channels(self._place.guess), FORBIDDEN)
 
     def _distributions(self, symbols: Tensor) -> tuple[Tensor, Tensor]:
         """Locations and log-scales of the symbols of a lattice point ``(h, w, dim)``."""

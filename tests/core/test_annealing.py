@@ -60,3 +60,13 @@ def test_drawn_latents_are_near_the_nearer_integer() -> None:
     (gradient,) = torch.autograd.grad(rounded_at_random(z, 0.5, generator).sum(), z)
     assert bool((gradient >= 0).all())
     assert float(gradient.mean()) > 0.1
+
+
+def test_silent_channels_stay_silent() -> None:
+    """Where E rounds to zero throughout, a gradient tells nothing of what one unit would do."""
+    problem = Pairs()
+    guess = torch.full((*SHAPE[:2], 2), 0.3)
+    guess[0, 0, 1] = 0.9
+    found = anneal(problem, guess, 1.0, 20, torch.Generator().manual_seed(0), lambda z: None)
+    assert torch.equal(found[..., 0], guess[..., 0])
+    assert float((found[..., 1] - guess[..., 1]).abs().max()) > 0.1

@@ -17,6 +17,7 @@ from streamcodec.core.lattice import (
     moves_of,
     price_for,
     product_form,
+    silent_channels,
 )
 
 SHAPE = (12, 12, 4)
@@ -110,7 +111,7 @@ def test_moves_are_made_as_they_promise() -> None:
     moves = Moves(
         torch.zeros(shape), look,
         torch.stack([torch.full(shape, 9.0), torch.full(shape, -0.5 * SURE_GAIN)]),
-        torch.zeros(2, *shape), torch.full(shape, 0.25 * SURE_GAIN),
+        torch.zeros(2, *shape), torch.zeros(2, *shape), torch.full(shape, 0.25 * SURE_GAIN),
     )  # fmt: skip
     draws = torch.rand(shape, generator=generator())
     assert float(moves.made(draws, 0.6, 1.0).mean()) == pytest.approx(0.3, abs=0.02)
@@ -160,6 +161,47 @@ def test_a_round_that_fails_is_taken_back() -> None:
     after = descend(problem, symbols, 0.1 * problem.told, 40, price, generator())
     assert after.cost(1.0) < before
     assert price.told[-1] == after.look.bits
+
+
+def test_a_failed_round_tells_the_curvature() -> None:
+    problem = Quadratic()
+    symbols = problem.optimum.round() + 1.0
+    moves = moves_of(problem, symbols, 0.2 * problem.told)
+    there = moves_of(problem, moves.made(torch.zeros(SHAPE), 1.0, 0.0 + 1e-6), problem.told)
+    assert moves.bent(there) == pytest.approx(5.0, rel=0.01)
+    warier = moves.warier(4.0)
+    assert warier.caution == 4.0
+    assert warier.bent(there) == pytest.approx(5.0 / 4.0, rel=0.01)
+
+
+def test_silent_channels_are_those_that_never_leave_zero() -> None:
+    guess = torch.zeros(3, 4, 3)
+    guess[..., 0] = 0.49
+    guess[1, 2, 1] = -0.51
+    assert silent_channels(guess).tolist() == [True, False, True]
+
+
+def test_saving_bits_trusts_no_gradient_of_the_context() -> None:
+    """Symbols of which the context promises bits for nothing stay; those that cost bits move."""
+    problem = Quadratic()
+    problem.optimum = problem.optimum.round()
+
+    class Promising:
+        def look(self, symbols: Tensor) -> Look:
+            push = torch.zeros(SHAPE)
+            push[0] = 99.0
+            found = problem.look(symbols)
+            return Look(found.distance, found.bits, found.distance_gradient, push, problem.bits)
+
+    moves = moves_of(Promising(), problem.optimum, problem.told)
+    point = by_price(moves, fewer=True)
+    moved = point(0.5) != problem.optimum
+    nonzero = problem.optimum != 0
+    assert moved.any()
+    assert not (moved & ~nonzero).any()
+    # By the promise the first row would be all that moves, and all of it.
+    assert moved[0].float().mean() < 0.9
+    assert moved[1:].any()
 
 
 def test_a_product_is_found_in_noise() -> None:
