@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from streamcodec.core.model_file import read_weights
+from streamcodec.core.integer_network import IntegerNetwork
+from streamcodec.core.model_file import read_integer_prior, read_weights
 from streamcodec.errors import StreamcodecError
+from streamcodec.nn.prior import fill_prior
 
 from .image_model import PEAK, ImageConfig, ImageModel
 from .speech_model import SpeechConfig, SpeechModel
@@ -53,11 +55,12 @@ def adopt(folder: Path, run: Path) -> list[str]:
     for name in ("encoder", "vocoder"):
         tensors |= parts[name][1] if name in parts else {}
     tensors["log_gain"] = tensors["gains"].log()
+    integers = read_integer_prior(described, tensors).network
     run.mkdir(parents=True, exist_ok=True)
     if described.get("kind") == "image":
-        files = _image(described, tensors)
+        files = _image(described, tensors, integers)
     else:
-        files = _speech({**parts["vocoder"][0], **described}, parts["vocoder"][0], tensors)
+        files = _speech(described, parts["vocoder"][0], tensors, integers)
         if "discriminator" in parts:
             files["discriminator.pt"] = {k: v.float() for k, v in parts["discriminator"][1].items()}
     config = files.pop("config")
@@ -67,24 +70,27 @@ def adopt(folder: Path, run: Path) -> list[str]:
     return ["config.json", *files]
 
 
-def _image(described: Described, tensors: dict[str, Tensor]) -> Described:
+def _image(described: Described, tensors: dict[str, Tensor], integers: IntegerNetwork) -> Described:
     lambdas = tuple(1.0 / (t * PEAK**2) for t in described["trade_offs"])
     known = _known(described, ImageConfig) | {"lambdas": lambdas, "shortcut": SHORTCUT in tensors}
     config = ImageConfig(**known)
-    return {"config": asdict(config), "model.pt": _filled(ImageModel(config), tensors)}
+    return {"config": asdict(config), "model.pt": _filled(ImageModel(config), tensors, integers)}
 
 
-def _speech(described: Described, vocoder: Described, tensors: dict[str, Tensor]) -> Described:
+def _speech(
+    described: Described, vocoder: Described, tensors: dict[str, Tensor], integers: IntegerNetwork
+) -> Described:
     shape = {f"vocoder_{k}": vocoder[k] for k in ("channels", "hidden", "blocks")}
     shape["shortcut"] = SHORTCUT in tensors
-    config = SpeechConfig(**{**_known(described, SpeechConfig), **shape})
+    known = _known({**vocoder, **described}, SpeechConfig)
+    config = SpeechConfig(**{**known, **shape})
     log_lambda = [
         math.log(trade_off * target)
         for trade_off, target in zip(described["trade_offs"], config.targets, strict=True)
     ]
     return {
         "config": asdict(config),
-        "model.pt": _filled(SpeechModel(config), tensors),
+        "model.pt": _filled(SpeechModel(config), tensors, integers),
         "inherited.pt": {"log_lambda": log_lambda},
     }
 
@@ -95,9 +101,16 @@ def _known(described: Described, config: type) -> Described:
     return {k: tuple(v) if isinstance(v, list) else v for k, v in described.items() if k in names}
 
 
-def _filled(model: nn.Module, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """State of a model with the tensors of the same names; what else it holds is as at first."""
+def _filled(
+    model: ImageModel | SpeechModel, tensors: dict[str, Tensor], integers: IntegerNetwork
+) -> dict[str, Tensor]:
+    """State of a model with the tensors of the same names; what else it holds is as at first.
+
+    Its prior is the integer one if it is there in no other form.
+    """
+    fill_prior(model.prior, tensors, integers)
     state = model.state_dict()
+    tensors = tensors | {f"prior.{k}": v for k, v in model.prior.named_parameters()}
     missing = {k for k, _ in model.named_parameters()} - tensors.keys() - NEW
     if missing:
         raise FileNotFoundError(f"the model lacks {', '.join(sorted(missing))}")

@@ -63,7 +63,6 @@ def export(run: Path, folder: Path) -> dict[str, int]:
     decoder |= {f"integer_prior.{k}": torch.from_numpy(v) for k, v in tensors.items()}
     decoder["gains"] = model.log_gain.detach().exp()
     encoder = half(model.encoder.state_dict(), "encoder.")
-    encoder |= half(dict(model.prior.named_parameters()), "prior.")
     encoder["filterbank"] = model.mel.filterbank
     vocoder = half(model.vocoder.state_dict(), "vocoder.")
     shape = {"channels": c.vocoder_channels, "hidden": c.vocoder_hidden, "blocks": c.vocoder_blocks}

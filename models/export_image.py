@@ -29,9 +29,6 @@ FULLER = ("input", "output", "shortcut")
 """Layers of E and G that stay in half precision. With the others in 8 bits held-out photographs
 lose 0.00 to 0.01 dB at equal bits, with all of them up to 0.15 dB."""
 
-PRIOR_FULLER = ("rate_bias",)
-"""Of the prior, as the search has it. In 8 bits it rates symbols within 0.1 % of what they cost."""
-
 
 def export(
     run: Path, folder: Path, pictures: torch.Tensor, *, halves: bool = False
@@ -70,8 +67,6 @@ def export(
     decoder |= {f"integer_prior.{k}": torch.from_numpy(v) for k, v in tensors.items()}
     decoder["gains"] = model.log_gain.detach().exp()
     encoder = eight_bit(model.encoder.state_dict(), "encoder.", keep)
-    # The search alone reads this form; what it finds is rated in integers.
-    encoder |= eight_bit(dict(model.prior.named_parameters()), "prior.", PRIOR_FULLER)
     return write_parts(folder, {"decoder": (decoder, config), "encoder": (encoder, {})})
 
 

@@ -17,16 +17,14 @@ from streamcodec.core import integer_network as net
 from streamcodec.core.entropy import IntegerPrior
 from streamcodec.core.prior_file import PRIOR_VERSION
 from streamcodec.core.range_coder import FREQUENCY_BITS
-from streamcodec.nn.prior import MAX_LOG_SCALE, MIN_LOG_SCALE, MaskedPrior
+from streamcodec.nn.prior import HIDDEN_BITS, MAX_LOG_SCALE, MIN_LOG_SCALE, MaskedPrior
 
 SCALES = 64
 """Table scales, geometric from MIN_LOG_SCALE to MAX_LOG_SCALE: neighbours differ by 11 %."""
 
 INPUT_BITS = 8
-"""Fractional bits of a network input (a symbol over its rate's scale): |input| < 128."""
-
-HIDDEN_BITS = 7
-"""Fractional bits of a hidden unit: 0 <= unit < 256."""
+"""Fractional bits of a network input (a symbol over its rate's scale): |input| < 128. Hidden units
+have :data:`streamcodec.nn.prior.HIDDEN_BITS`: 0 <= unit < 256."""
 
 MULTIPLIER_BITS = 16
 """Fractional bits of the factors that turn symbols into inputs and outputs into parameters."""

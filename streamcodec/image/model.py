@@ -34,6 +34,7 @@ from streamcodec.core.packet import RATES
 from streamcodec.errors import InputError, ModelError
 from streamcodec.image.distortion import DEFAULT_DISTORTION, DISTORTIONS
 from streamcodec.nn.image import DRAWING, ImageEncoder, ImageGenerator
+from streamcodec.nn.prior import fill_prior
 from streamcodec.nn.spatial_prior import NEIGHBOURS, SpatialPrior
 
 DEFAULT_MODEL = "image-4"
@@ -184,9 +185,9 @@ def _load(folder: Path) -> ImageModel:
             int(config["prior_hidden"]),
             tuple(float(s) for s in config["rate_scales"]),
         )
-        fill(search_prior, encoder_tensors, "prior.")
-        search_prior.bake_masks()
-        coder = GridCoder(read_integer_prior(config, tensors), NEIGHBOURS)
+        integers = read_integer_prior(config, tensors)
+        fill_prior(search_prior, encoder_tensors, integers.network)
+        coder = GridCoder(integers, NEIGHBOURS)
         gains = tensors["gains"].float()
         rates = tuple(float(r) for r in config["rates"])
         trade_offs = tuple(float(t) for t in config["trade_offs"])

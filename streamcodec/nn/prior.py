@@ -11,10 +11,20 @@ decoder may not depend on floating-point rounding.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from streamcodec.core import integer_network as net
+from streamcodec.core.integer_network import IntegerNetwork
+from streamcodec.core.model_file import fill
+
+HIDDEN_BITS = 7
+"""Fractional bits of a hidden unit in the integer form. Any other number would give the same
+network: what the layers before it gain by it the next ones lose."""
 
 MIN_LOG_SCALE = math.log(0.06)
 MAX_LOG_SCALE = math.log(48.0)
@@ -55,6 +65,43 @@ class MaskedPrior(nn.Module):
         nn.init.zeros_(self.output.weight)
         nn.init.zeros_(self.output.bias)
         self._baked = False
+
+    @torch.no_grad()
+    def read_integers(self, network: IntegerNetwork) -> None:
+        """Take the weights of the integer form, of the same shape, masks and all.
+
+        What the search then minds is what the coder spends, but for the rounding of hidden units.
+
+        Raises
+        ------
+        ValueError
+            The integer form is another network's.
+        """
+        scale = float(self.rate_scales[0])
+        shifts = [int(s) for s in network.layout]
+        into = round(math.log2(float(network.input_multiplier[0]) * scale))
+        inputs = into - shifts[net.INPUT_SHIFT]
+        first = shifts[net.FIRST_SHIFT] - inputs + HIDDEN_BITS
+        middle = shifts[net.MIDDLE_SHIFT]
+        out = math.log2(net.FRACTIONS * scale / float(network.location_multiplier[0]))
+        sums = round(out) + shifts[net.OUTPUT_SHIFT]
+        for weight, integers, bits in (
+            (self.context.weight, network.context.T, first),
+            (self.current.weight, network.current.T, first),
+            (self.rate_bias, network.first_bias, inputs + first),
+            (self.middle.weight, network.middle.T, middle),
+            (self.middle.bias, network.middle_bias, HIDDEN_BITS + middle),
+            (self.output.weight, network.output.T, sums - HIDDEN_BITS),
+            (self.output.bias, network.output_bias, sums),
+        ):
+            if integers.shape != tuple(weight.shape):
+                raise ValueError(
+                    f"an integer prior with weights of {integers.shape} does not belong to one "
+                    f"with weights of {tuple(weight.shape)}"
+                )
+            weight.copy_(torch.from_numpy(integers.astype(np.float32)) * 2.0**-bits)
+        self.eval().requires_grad_(False)
+        self._baked = True
 
     @torch.no_grad()
     def bake_masks(self) -> None:
@@ -100,6 +147,23 @@ class MaskedPrior(nn.Module):
         """
         location, log_scale = self.parameters_of(symbols, past, rate)
         return logistic_bits(values - location, log_scale)
+
+
+def fill_prior(prior: MaskedPrior, tensors: Mapping[str, Tensor], network: IntegerNetwork) -> None:
+    """Fill a prior that is no longer trained: from its own tensors, or else from the integer form.
+
+    Early models bring it a second time, as ``prior.*`` among the encoder's ``tensors``.
+
+    Raises
+    ------
+    RuntimeError, ValueError
+        Tensors are missing, too many, or of another shape.
+    """
+    if any(name.startswith("prior.") for name in tensors):
+        fill(prior, tensors, "prior.")
+        prior.bake_masks()
+    else:
+        prior.read_integers(network)
 
 
 def logistic_bits(offset: Tensor, log_scale: Tensor) -> Tensor:

@@ -32,7 +32,7 @@ from streamcodec.core.model_file import (
 )
 from streamcodec.errors import ModelError
 from streamcodec.nn.autoencoder import Encoder, Generator
-from streamcodec.nn.prior import MaskedPrior
+from streamcodec.nn.prior import MaskedPrior, fill_prior
 from streamcodec.nn.vocoder import Vocoder
 from streamcodec.speech import geometry
 
@@ -138,8 +138,8 @@ def _load(folder: Path) -> SpeechModel:
             shape["latent_dim"], int(config["prior_context"]), int(config["prior_hidden"]),
             rate_scales,
         )  # fmt: skip
-        fill(search_prior, encoder_tensors, "prior.")
-        search_prior.bake_masks()
+        prior = read_integer_prior(config, tensors)
+        fill_prior(search_prior, encoder_tensors, prior.network)
         vocoder_config, vocoder_tensors = files["vocoder"]
         vocoder = Vocoder(
             shape["n_mels"], geometry.N_FFT, shape["frames_per_latent"],
@@ -147,7 +147,6 @@ def _load(folder: Path) -> SpeechModel:
             int(vocoder_config["blocks"]),
         )  # fmt: skip
         fill(vocoder, vocoder_tensors, "vocoder.")
-        prior = read_integer_prior(config, tensors)
         gains = tensors["gains"].float()
         rates = tuple(int(r) for r in config["rates"])
         trade_offs = tuple(float(t) for t in config["trade_offs"])

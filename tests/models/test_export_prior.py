@@ -11,7 +11,7 @@ from streamcodec.core import integer_network as net
 from streamcodec.core.entropy import IntegerPrior
 from streamcodec.core.tables import FrequencyTables
 from streamcodec.errors import ModelError
-from streamcodec.nn.prior import MAX_LOG_SCALE, MIN_LOG_SCALE, MaskedPrior
+from streamcodec.nn.prior import MAX_LOG_SCALE, MIN_LOG_SCALE, MaskedPrior, fill_prior
 
 RATE_SCALES = (0.6, 1.0, 3.2)
 
@@ -94,3 +94,21 @@ def test_weights_beyond_the_integer_form_are_refused() -> None:
         prior.middle.weight.fill_(40_000.0)
     with pytest.raises(ModelError):
         integer_prior(prior)
+
+
+def test_the_integer_form_is_read_back() -> None:
+    """A model need not bring its prior twice: the search reads what the coder runs."""
+    prior = trained_like()
+    integers = IntegerPrior(*integer_prior(prior))
+    again = MaskedPrior(16, 3, 64, RATE_SCALES)
+    fill_prior(again, {"encoder.input.weight": torch.zeros(1)}, integers.network)
+    symbols = torch.randint(-6, 7, (6, 4, 16), generator=torch.Generator().manual_seed(2)).float()
+    past = torch.randint(-3, 4, (6, 3, 16), generator=torch.Generator().manual_seed(3)).float()
+    rates = torch.tensor([0, 1, 2, 0, 1, 2])
+    with torch.no_grad():
+        wanted = prior.bits(symbols, symbols, past, rates)
+        found = again.bits(symbols, symbols, past, rates)
+    torch.testing.assert_close(found, wanted, atol=0.02, rtol=0.002)
+    assert not any(p.requires_grad for p in again.parameters())
+    with pytest.raises(ValueError, match="does not belong"):
+        MaskedPrior(16, 3, 128, RATE_SCALES).read_integers(integers.network)
