@@ -18,7 +18,13 @@ from streamcodec.image.decoder import Progress
 from streamcodec.image.distortion import named_distortion
 from streamcodec.image.header import pack_alpha, pack_profile
 from streamcodec.image.items import Item, ItemType, pack_item
-from streamcodec.image.landing import GuessPoints, LatticePoints, SearchedPoints, begun_within
+from streamcodec.image.landing import (
+    GuessPoints,
+    LatticePoints,
+    SearchedPoints,
+    begun_at,
+    guess_within,
+)
 from streamcodec.image.model import ImageModel, load_image_model
 from streamcodec.image.picture import Picture
 from streamcodec.image.problem import WindowProblem
@@ -190,10 +196,19 @@ class PictureEncoder:
             allowed = max(0.0, self._bits_left * part)
         control = PriceControl(self._setting.price, allowed)
         problem = self._problem(window, place, control)
-        points = self._points(problem, place, control, allowed)
+        guessed = GuessPoints(problem, place.guess)
+        if self._budget.passes:
+            start = guess_within(guessed, problem, allowed)
+            points = self._searched_points(problem, begun_at(place.guess, start), control)
+            symbols, items = self._land(place, points, allowed)
+            # Nothing searched is to be farther off than E alone.
+            worse = problem.lattice_distance(symbols) > problem.lattice_distance(start)
+            if allowed is not None and worse:
+                symbols, items = self._land(place, guessed, allowed)
+        else:
+            symbols, items = self._land(place, guessed, allowed)
         # The next window begins with the price that this one came to.
         self._setting = Setting(self._setting.rung, control.price)
-        symbols, items = self._land(place, points, allowed)
         self._bits_left -= 8 * _wire_bytes(items)
         for tile, box in zip(window.tiles, place.tiles, strict=True):
             self._found[tile] = symbols[box.slices]
@@ -213,19 +228,13 @@ class PictureEncoder:
             tick=lambda: self._ticked(window),
         )
 
-    def _points(
-        self,
-        problem: WindowProblem,
-        place: Surroundings,
-        control: PriceControl,
-        allowed: float | None,
-    ) -> LatticePoints:
+    def _searched_points(
+        self, problem: WindowProblem, start: Tensor, control: PriceControl
+    ) -> SearchedPoints:
         """Search a window; what it found, and how that can be moved to other rates."""
-        if not self._budget.passes:
-            return GuessPoints(problem, place.guess)
         found = search_window(
             problem,
-            begun_within(problem, place.guess, allowed),
+            start,
             self.model.trade_offs[self._setting.rung],
             self.settings.quantizer,
             self._budget,

@@ -48,15 +48,19 @@ class GuessPoints:
         return self._settled(price_for(bits, lambda slope: self._settled(slope)[1]))
 
 
-def begun_within(problem: WindowProblem, guess: Tensor, bits: float | None) -> Tensor:
-    """A guess to begin a search with that rounds to at most ``bits``, if any are asked for.
+def guess_within(points: GuessPoints, problem: WindowProblem, bits: float | None) -> Tensor:
+    """E's guess on the lattice, ``(h, w, dim)``, at no more than ``bits`` if any are asked for."""
+    if bits is None or problem.lattice_bits(points.found) <= bits:
+        return points.found
+    return points.with_bits(bits)[0]
 
-    A search that begins with more has its price driven up until they are saved, and ends with fewer
-    than it may spend.
+
+def begun_at(guess: Tensor, symbols: Tensor) -> Tensor:
+    """Latents as near to a guess as they can be and round to ``symbols``.
+
+    A search that begins with more bits than it may spend has its price driven up until they are
+    saved, and ends with fewer.
     """
-    if bits is None or problem.lattice_bits(guess.round()) <= bits:
-        return guess
-    symbols, _ = GuessPoints(problem, guess).with_bits(bits)
     return guess.clamp(symbols - INSIDE, symbols + INSIDE)
 
 

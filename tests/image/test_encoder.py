@@ -243,3 +243,21 @@ def test_what_is_no_picture_is_refused(pixels: NDArray[np.generic], tiny: ImageM
 def test_bad_settings_are_named(options: dict[str, object], tiny: ImageModel) -> None:
     with pytest.raises(InputError):
         encode_image(np.zeros((5, 5), np.uint8), model=tiny, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("complexity", [3, 6])
+def test_a_searched_picture_is_no_farther_off_than_the_guess(complexity: int) -> None:
+    """Noise at a low rate, which no search of this model can better: E's guess has to stand."""
+    grain = np.random.default_rng(4).normal(size=(192, 192, 3))
+    grain = (
+        grain + np.roll(grain, 1, 0) + np.roll(grain, 1, 1) + np.roll(grain, (1, 1), (0, 1))
+    ) / 2
+    pixels = (128 + 60 * grain).clip(0, 255).astype(np.uint8)
+
+    def off(complexity: int) -> float:
+        data = streamcodec.encode_image(pixels, bpp=0.3, complexity=complexity)
+        assert 8 * len(data) <= 0.3 * pixels.shape[0] * pixels.shape[1]
+        decoded = streamcodec.decode_image(data).astype(np.float64)
+        return float(np.square(decoded - pixels).mean())
+
+    assert off(complexity) < 1.01 * off(0)
