@@ -255,9 +255,9 @@ def test_a_searched_picture_is_no_farther_off_than_the_guess(complexity: int) ->
     pixels = (128 + 60 * grain).clip(0, 255).astype(np.uint8)
 
     def off(complexity: int) -> float:
-        data = streamcodec.encode_image(pixels, bpp=0.3, complexity=complexity)
+        data = encode_image(pixels, bpp=0.3, complexity=complexity)
         assert 8 * len(data) <= 0.3 * pixels.shape[0] * pixels.shape[1]
-        decoded = streamcodec.decode_image(data).astype(np.float64)
+        decoded = decode_image(data).astype(np.float64)
         return float(np.square(decoded - pixels).mean())
 
     assert off(complexity) < 1.01 * off(0)
