@@ -124,6 +124,7 @@ def fit_ratio(
     rule: Rule,
     tolerance: float,
     attempts: int,
+    largest: float = math.inf,
 ) -> Encoded:
     """For a codec that takes a rate: correct what is asked for by what came out.
 
@@ -141,6 +142,8 @@ def fit_ratio(
         A file this much, relatively, off the budget (below it, for ``below``) is good enough.
     attempts : int
         How often to encode at most.
+    largest : float
+        What the codec can be asked for at most, bits a pixel.
     """
     aim = budget if rule == "nearest" else budget * (1.0 - tolerance / 2.0)
     asked = bpp
@@ -151,5 +154,8 @@ def fit_ratio(
         excess = encoded.size / budget - 1.0
         if -tolerance <= excess <= (tolerance if rule == "nearest" else 0.0):
             break
-        asked *= aim / encoded.size
+        following = min(asked * aim / encoded.size, largest)
+        if following == asked:
+            break  # It was asked for all it has.
+        asked = following
     return choose(tried, budget, rule)

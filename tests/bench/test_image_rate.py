@@ -111,3 +111,15 @@ def test_a_rate_that_is_met_at_once_is_not_asked_again():
 
     fit_ratio(encode, 1.0, 1000, "below", tolerance=0.01, attempts=3)
     assert asked == [1.0]
+
+
+def test_no_more_is_asked_for_than_there_is():
+    """A plain picture stays small however much is asked for."""
+    asked = []
+
+    def encode(bpp):
+        asked.append(bpp)
+        return sized(100)
+
+    assert fit_ratio(encode, 1.0, 1000, "nearest", 0.01, 4, largest=16.0).size == 100
+    assert asked == [1.0, 10.0, 16.0]
