@@ -22,9 +22,6 @@ TOLERANCE = 0.01
 ATTEMPTS = 4
 """Encodings at most to reach the rate: each may take seconds."""
 
-LARGEST = 16.0
-"""Bits a pixel that may be asked for at most."""
-
 PROBE = np.full((32, 32, 3), 128, np.uint8)
 """Encoded once to learn whether there is a model."""
 
@@ -91,7 +88,8 @@ class StreamcodecImage(ImageCodec):
             return Encoded(data, asked, clock.cpu_seconds, clock.wall_seconds)
 
         budget = budget_bytes(bpp, picture.area)
-        return fit_ratio(encode, bpp, budget, rule, TOLERANCE, ATTEMPTS, LARGEST)
+        largest = importlib.import_module(f"{OWN}.image.rate").HIGHEST_BPP
+        return fit_ratio(encode, bpp, budget, rule, TOLERANCE, ATTEMPTS, largest)
 
     def decode(self, data: bytes) -> Pixels:
         """Through ``decode_image``."""

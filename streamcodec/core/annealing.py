@@ -23,8 +23,8 @@ from streamcodec.core.lattice import silent_channels
 from streamcodec.core.search import Problem
 
 STEP_SIZE = 0.03
-"""Of Adam, lattice units. On coarse lattices 0.05 loses up to a fifth of the gain, on fine ones
-0.02 does; the middle loses nowhere (held-out photographs)."""
+"""Of Adam, lattice units. On coarse lattices 0.05 loses a fifth of the gain and more, on fine
+ones 0.02 a tenth (held-out photographs)."""
 
 HOTTEST, COLDEST = 0.4, 0.2
 """Temperatures at the first and after the last step. At 0.7 to 0.3 so many symbols of a coarse

@@ -133,7 +133,7 @@ class Moves:
         return self.look.distance + price * self.look.bits
 
     def bent(self, there: Moves) -> float:
-        """By how much the curvature was underrated on the way to another point's unit moves."""
+        """Curvature that the moves to another point met, in units of the one that was foreseen."""
         up, moved = there.symbols > self.symbols, there.symbols != self.symbols
         foreseen = torch.where(up, self.distance[1], self.distance[0]) - self.bend
         bend = float(self.bend.expand_as(moved)[moved].sum())

@@ -23,7 +23,6 @@ from streamcodec.image.landing import (
     LatticePoints,
     SearchedPoints,
     begun_at,
-    guess_within,
 )
 from streamcodec.image.model import ImageModel, load_image_model
 from streamcodec.image.picture import Picture
@@ -196,17 +195,7 @@ class PictureEncoder:
             allowed = max(0.0, self._bits_left * part)
         control = PriceControl(self._setting.price, allowed)
         problem = self._problem(window, place, control)
-        guessed = GuessPoints(problem, place.guess)
-        if self._budget.passes:
-            start = guess_within(guessed, problem, allowed)
-            points = self._searched_points(problem, begun_at(place.guess, start), control)
-            symbols, items = self._land(place, points, allowed)
-            # Nothing searched is to be farther off than E alone.
-            worse = problem.lattice_distance(symbols) > problem.lattice_distance(start)
-            if allowed is not None and worse:
-                symbols, items = self._land(place, guessed, allowed)
-        else:
-            symbols, items = self._land(place, guessed, allowed)
+        symbols, items = self._landed(problem, place, control, allowed)
         # The next window begins with the price that this one came to.
         self._setting = Setting(self._setting.rung, control.price)
         self._bits_left -= 8 * _wire_bytes(items)
@@ -228,19 +217,33 @@ class PictureEncoder:
             tick=lambda: self._ticked(window),
         )
 
-    def _searched_points(
-        self, problem: WindowProblem, start: Tensor, control: PriceControl
-    ) -> SearchedPoints:
-        """Search a window; what it found, and how that can be moved to other rates."""
-        found = search_window(
+    def _landed(
+        self,
+        problem: WindowProblem,
+        place: Surroundings,
+        control: PriceControl,
+        allowed: float | None,
+    ) -> tuple[Tensor, list[Item]]:
+        """A window's symbols and items: what a search finds, or E's guess."""
+        guessed = GuessPoints(problem, place.guess)
+        if not self._budget.passes:
+            return self._land(place, guessed, allowed)
+        start = guessed.found if allowed is None else guessed.with_bits(allowed)[0]
+        searched = search_window(
             problem,
-            start,
+            begun_at(place.guess, start),
             self.model.trade_offs[self._setting.rung],
             self.settings.quantizer,
             self._budget,
             control,
         )
-        return SearchedPoints(problem, found)
+        symbols, items = self._land(place, SearchedPoints(problem, searched), allowed)
+        # Within the same bits nothing searched is to be farther off than E's guess.
+        if allowed is not None and (
+            problem.lattice_distance(start) < problem.lattice_distance(symbols)
+        ):
+            return self._land(place, guessed, allowed)
+        return symbols, items
 
     def _land(
         self, place: Surroundings, points: LatticePoints, allowed: float | None

@@ -48,13 +48,6 @@ class GuessPoints:
         return self._settled(price_for(bits, lambda slope: self._settled(slope)[1]))
 
 
-def guess_within(points: GuessPoints, problem: WindowProblem, bits: float | None) -> Tensor:
-    """E's guess on the lattice, ``(h, w, dim)``, at no more than ``bits`` if any are asked for."""
-    if bits is None or problem.lattice_bits(points.found) <= bits:
-        return points.found
-    return points.with_bits(bits)[0]
-
-
 def begun_at(guess: Tensor, symbols: Tensor) -> Tensor:
     """Latents as near to a guess as they can be and round to ``symbols``.
 

@@ -79,12 +79,14 @@ class MaskedPrior(nn.Module):
         """
         scale = float(self.rate_scales[0])
         shifts = [int(s) for s in network.layout]
-        into = round(math.log2(float(network.input_multiplier[0]) * scale))
-        inputs = into - shifts[net.INPUT_SHIFT]
+        # Fractional bits: of network inputs, of the first and middle weights, of the last sums.
+        # Multipliers and shifts tell them, with the units that a symbol and a location have.
+        per_symbol = float(network.input_multiplier[0]) * scale
+        inputs = round(math.log2(per_symbol)) - shifts[net.INPUT_SHIFT]
         first = shifts[net.FIRST_SHIFT] - inputs + HIDDEN_BITS
         middle = shifts[net.MIDDLE_SHIFT]
-        out = math.log2(net.FRACTIONS * scale / float(network.location_multiplier[0]))
-        sums = round(out) + shifts[net.OUTPUT_SHIFT]
+        per_location = net.FRACTIONS * scale / float(network.location_multiplier[0])
+        sums = round(math.log2(per_location)) + shifts[net.OUTPUT_SHIFT]
         for weight, integers, bits in (
             (self.context.weight, network.context.T, first),
             (self.current.weight, network.current.T, first),

@@ -167,7 +167,7 @@ def test_a_failed_round_tells_the_curvature() -> None:
     problem = Quadratic()
     symbols = problem.optimum.round() + 1.0
     moves = moves_of(problem, symbols, 0.2 * problem.told)
-    there = moves_of(problem, moves.made(torch.zeros(SHAPE), 1.0, 0.0 + 1e-6), problem.told)
+    there = moves_of(problem, moves.made(torch.zeros(SHAPE), 1.0, 1e-6), problem.told)
     assert moves.bent(there) == pytest.approx(5.0, rel=0.01)
     warier = moves.warier(4.0)
     assert warier.caution == 4.0
