@@ -147,7 +147,7 @@ def encode_image_file(
         bytes=size,
         width=header.width,
         height=header.height,
-        tiles=len(encoder.grid),
+        tiles=len(encoder.scene.grid),
         seconds=seconds,
         model=encoder.model.name,
         model_identity=encoder.model.identity.hex(),

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from streamcodec.core.container import ContainerWriter
@@ -17,50 +13,22 @@ from streamcodec.core.packet import KIND_IMAGE, StreamHeader
 from streamcodec.image.decoder import Progress
 from streamcodec.image.distortion import named_distortion
 from streamcodec.image.header import pack_alpha, pack_profile
-from streamcodec.image.items import Item, ItemType, pack_item
-from streamcodec.image.landing import (
-    GuessPoints,
-    LatticePoints,
-    SearchedPoints,
-    begun_at,
-)
+from streamcodec.image.items import Item, ItemType, pack_item, wire_bytes
+from streamcodec.image.landing import GuessPoints, SearchedPoints, begun_at, land
 from streamcodec.image.model import ImageModel, load_image_model
 from streamcodec.image.picture import Picture
+from streamcodec.image.plan import Plan, RatePlan
 from streamcodec.image.problem import WindowProblem
-from streamcodec.image.rate import (
-    NEARLY,
-    PriceControl,
-    Setting,
-    rungs_around,
-    setting_of_quality,
-    setting_on,
-)
-from streamcodec.image.search import search_window, unsearched
+from streamcodec.image.rate import PriceControl, setting_of_quality
+from streamcodec.image.scene import Scene
+from streamcodec.image.search import search_window
 from streamcodec.image.settings import BUDGETS, DEFAULT_QUALITY, EncoderSettings
 from streamcodec.image.tile_coder import pack_numbered, pack_tile
-from streamcodec.image.tiles import Box, TileGrid
-from streamcodec.image.windows import (
-    MARGIN,
-    SEEN,
-    Surroundings,
-    Window,
-    as_target,
-    guess_latents,
-    windows_of,
-)
+from streamcodec.image.windows import Surroundings, Window
 from streamcodec.nn.image import STRIDE
 
 SEEK_BYTES = 4
 """What the seek point of the first item takes at most."""
-
-LANDINGS = 4
-"""Times that putting a window on the lattice is repeated if its bytes are too many or too few."""
-
-RUNG_WINDOWS = 4
-"""Windows of a picture that are looked at to choose its rung, at most."""
-
-CLOSE = 0.994
-"""Part of its bytes that a window has to use."""
 
 
 class PictureEncoder:
@@ -83,17 +51,12 @@ class PictureEncoder:
         self.picture = picture
         self.settings = settings
         self.model = load_image_model(model)
-        self.grid = TileGrid(picture.header.height, picture.header.width, settings.tile // STRIDE)
-        self._windows = windows_of(self.grid)
+        self.scene = Scene(picture, self.model, settings.tile // STRIDE)
         self._budget = BUDGETS[settings.complexity]
         self._distortion = named_distortion(settings.distortion or self.model.distortion)
         self._progress = progress
         self._searched = 0
         self._told = 0.0
-        self._found: dict[int, Tensor] = {}
-        self._setting = Setting(0)
-        self._share: list[float] = []
-        self._bits_left = 0.0
 
     def pieces(self) -> Iterator[bytes]:
         """Encode; the pieces one after the other are the file."""
@@ -107,219 +70,91 @@ class PictureEncoder:
         head = writer.begin() + _record(
             writer, Item(ItemType.PICTURE, self.picture.header.to_bytes())
         )
-        self._plan(len(head))
+        plan = self._plan(len(head))
         yield head
         if self.picture.icc_profile:
             profile = pack_profile(self.picture.icc_profile)
             yield _record(writer, Item(ItemType.ICC_PROFILE, profile))
         if self.picture.exif:
             yield _record(writer, Item(ItemType.EXIF, pack_profile(self.picture.exif)))
-        for number, window in enumerate(self._windows):
-            for tile, item in self._encode(number, window):
+        for number, window in enumerate(self.scene.windows):
+            items = self._encode(window, plan, plan.allowed(number))
+            for tile, item in zip(window.tiles, items, strict=True):
                 yield _record(writer, item)
                 if self.picture.header.alpha:
-                    body = pack_alpha(self._alpha(tile))
+                    body = pack_alpha(self.scene.alpha(tile))
                     yield _record(writer, pack_numbered(ItemType.ALPHA, tile, body))
         yield writer.finish(self.picture.header.pixels)
 
-    def _plan(self, head_bytes: int) -> None:
-        """Choose the rung, and what each window may cost."""
+    def _plan(self, head_bytes: int) -> Plan:
+        """What windows may cost in a file that begins with so many bytes."""
         settings, model = self.settings, self.model
         if settings.bpp is None:
             quality = DEFAULT_QUALITY if settings.quality is None else settings.quality
-            self._setting = setting_of_quality(quality, model.trade_offs)
-            return
+            return Plan(setting_of_quality(quality, model.trade_offs))
         pixels = self.picture.header.pixels
-        count = len(pack_varint(len(self.grid) + 1))
+        count = len(pack_varint(len(self.scene.grid) + 1))
         # Behind the records come the end mark, three numbers, a first seek point and the footer.
         end = 1 + len(pack_varint(pixels)) + 2 * count + SEEK_BYTES + FOOTER_BYTES
-        self._bits_left = settings.bpp * pixels - 8 * (head_bytes + end)
-        estimates = np.array([self._estimates(w) for w in self._windows])
-        totals = estimates.sum(axis=0).tolist()
-        # Putting E's guess on the lattice can only spare bits; without a search the rung above is
-        # the one that meets them.
-        rungs = rungs_around(self._bits_left, totals)
-        rung = self._best_rung(rungs, totals) if self._budget.passes else rungs[0]
-        self._setting = setting_on(rung, self._bits_left, totals)
-        # What E alone spends, at equal gains, goes where an equal price would let it go.
-        self._share = np.maximum(estimates[:, rung], 1.0).tolist()
+        bits = settings.bpp * pixels - 8 * (head_bytes + end)
+        searched = self._budget.passes > 0
+        return RatePlan(bits, self.scene, model, self._problem, searched=searched)
 
-    def _best_rung(self, rungs: list[int], totals: list[float]) -> int:
-        """The rung on which E's guess, brought to the bits, is least far off.
-
-        Whether bits are better spared on a finer rung or spent on a coarser one depends on the
-        picture, and a wrong choice costs up to two decibels. So both are tried before the search,
-        on a few windows.
-        """
-        if len(rungs) == 1:
-            return rungs[0]
-        step = -(-len(self._windows) // RUNG_WINDOWS)
-        windows = self._windows[step // 2 :: step]
-        distances = []
-        for rung in rungs:
-            self._setting = Setting(rung)
-            part = max(0.0, self._bits_left) / totals[rung]
-            distance = 0.0
-            for window in windows:
-                place = self._surroundings(window)
-                problem = self._problem(window, place, PriceControl(1.0))
-                points: LatticePoints = GuessPoints(problem, place.guess)
-                bits = part * problem.lattice_bits(points.found)
-                if part > 1.0:
-                    points = SearchedPoints(problem, unsearched(problem, points.found))
-                symbols, _ = points.with_bits(bits)
-                distance += self.model.trade_offs[rung] * problem.lattice_distance(symbols)
-            distances.append(distance)
-        return rungs[int(np.argmin(distances))]
-
-    @torch.no_grad()
-    def _estimates(self, window: Window) -> list[float]:
-        """Bits of E alone for a window, at each rung."""
-        guess = self._guess(window.box)
-        bits = []
-        for rung, gain in enumerate(self.model.gains):
-            rate = torch.tensor([rung])
-            total = 0.0
-            for tile in window.tiles:
-                z = (guess[self.grid[tile].within(window.box).slices] * gain).round()[None]
-                total += float(self.model.search_prior.tile_bits(z, z, rate).sum())
-            bits.append(total)
-        return bits
-
-    def _encode(self, number: int, window: Window) -> Iterator[tuple[int, Item]]:
-        """Search a window; give its tiles."""
-        place = self._surroundings(window)
-        allowed: float | None = None
-        if self._share:
-            part = self._share[number] / sum(self._share[number:])
-            allowed = max(0.0, self._bits_left * part)
-        control = PriceControl(self._setting.price, allowed)
-        problem = self._problem(window, place, control)
-        symbols, items = self._landed(problem, place, control, allowed)
-        # The next window begins with the price that this one came to.
-        self._setting = Setting(self._setting.rung, control.price)
-        self._bits_left -= 8 * _wire_bytes(items)
-        for tile, box in zip(window.tiles, place.tiles, strict=True):
-            self._found[tile] = symbols[box.slices]
-        self._forget(window)
+    def _encode(self, window: Window, plan: Plan, allowed: float | None) -> list[Item]:
+        """Search a window; give the items of its tiles."""
+        setting = plan.setting
+        place = self.scene.surroundings(window, setting.rung)
+        control = PriceControl(setting.price, allowed)
+        symbols, items = self._landed(place, setting.rung, control, allowed)
+        plan.spent(8 * wire_bytes(items), control.price)
+        self.scene.keep(place, symbols)
         self._searched += window.box.area
         self._tell(self._searched)
-        yield from zip(window.tiles, items, strict=True)
+        return items
 
-    def _problem(self, window: Window, place: Surroundings, control: PriceControl) -> WindowProblem:
+    def _problem(self, place: Surroundings, rung: int, control: PriceControl) -> WindowProblem:
         return WindowProblem(
             self.model,
-            self._setting.rung,
+            rung,
             place,
             self._distortion,
             control,
             colour=self.picture.header.colour,
-            tick=lambda: self._ticked(window),
+            tick=lambda: self._ticked(place.window),
         )
 
     def _landed(
-        self,
-        problem: WindowProblem,
-        place: Surroundings,
-        control: PriceControl,
-        allowed: float | None,
+        self, place: Surroundings, rung: int, control: PriceControl, allowed: float | None
     ) -> tuple[Tensor, list[Item]]:
         """A window's symbols and items: what a search finds, or E's guess."""
+
+        def items_of(symbols: Tensor) -> list[Item]:
+            integers = symbols.int().numpy()
+            return [
+                pack_tile(number, self.model.coder.rate(integers[box.slices], rung), rung)
+                for number, box in zip(place.window.tiles, place.tiles, strict=True)
+            ]
+
+        problem = self._problem(place, rung, control)
         guessed = GuessPoints(problem, place.guess)
         if not self._budget.passes:
-            return self._land(place, guessed, allowed)
+            return land(guessed, allowed, items_of)
         start = guessed.found if allowed is None else guessed.with_bits(allowed)[0]
         searched = search_window(
             problem,
             begun_at(place.guess, start),
-            self.model.trade_offs[self._setting.rung],
+            self.model.trade_offs[rung],
             self.settings.quantizer,
             self._budget,
             control,
         )
-        symbols, items = self._land(place, SearchedPoints(problem, searched), allowed)
+        symbols, items = land(SearchedPoints(problem, searched), allowed, items_of)
         # Within the same bits nothing searched is to be farther off than E's guess.
         if allowed is not None and (
             problem.lattice_distance(start) < problem.lattice_distance(symbols)
         ):
-            return self._land(place, guessed, allowed)
+            return land(guessed, allowed, items_of)
         return symbols, items
-
-    def _land(
-        self, place: Surroundings, points: LatticePoints, allowed: float | None
-    ) -> tuple[Tensor, list[Item]]:
-        """Choose a window's symbols, within its bits; those that the file really grows by."""
-        best = points.found, self._items(points.found, place)
-        if allowed is None:
-            return best
-        most = -math.inf
-        aim = allowed * NEARLY
-        for _ in range(LANDINGS):
-            symbols, expected = points.with_bits(aim)
-            items = self._items(symbols, place)
-            spent = 8 * _wire_bytes(items)
-            # Within the bits and most of them, or else the fewest.
-            merit = spent if spent <= allowed else -spent
-            if merit > most:
-                most, best = merit, (symbols, items)
-            if CLOSE * allowed <= spent <= allowed:
-                break
-            # What the coder spends beyond the prior's reckoning is about the same next time.
-            aim = max(0.0, NEARLY * allowed - (spent - expected))
-        return best
-
-    def _items(self, symbols: Tensor, place: Surroundings) -> list[Item]:
-        """The items of a window's tiles."""
-        integers, rung = symbols.to(torch.int32).numpy(), self._setting.rung
-        return [
-            pack_tile(number, self.model.coder.rate(integers[box.slices], rung), rung)
-            for number, box in zip(place.window.tiles, place.tiles, strict=True)
-        ]
-
-    def _surroundings(self, window: Window) -> Surroundings:
-        """Gather what the search of a window needs."""
-        grid, gain = self.grid, self.model.gains[self._setting.rung]
-        around = window.box.grown(MARGIN, grid.bounds)
-        inner = window.box.within(around)
-        latents = self._guess(around) * gain
-        guess = latents[inner.slices].clone()
-        fixed = latents.round()
-        for tile in grid.touching(around):
-            if tile in self._found:
-                shared = grid[tile].common(around)
-                found = self._found[tile][shared.within(grid[tile]).slices]
-                fixed[shared.within(around).slices] = found
-        fixed[inner.slices] = 0.0
-        seen = window.box.grown(SEEN, grid.bounds).scaled(STRIDE).common(grid.pixels)
-        return Surroundings(
-            window=window,
-            tiles=[grid[t].within(window.box) for t in window.tiles],
-            inner=inner,
-            guess=guess,
-            fixed=fixed / gain,
-            seen=seen.within(around.scaled(STRIDE)),
-            target=self._target(seen),
-        )
-
-    def _guess(self, box: Box) -> Tensor:
-        """E's latents ``(h, w, dim)`` of a rectangle of positions."""
-        outer = box.grown(self.model.encoder.halo, self.grid.bounds)
-        pixels = self._target(outer.scaled(STRIDE).common(self.grid.pixels))
-        return guess_latents(self.model, pixels, outer, box)
-
-    def _target(self, pixels: Box) -> Tensor:
-        header = self.picture.header
-        return as_target(self.picture.read(pixels), header.peak, header.colour)
-
-    def _alpha(self, tile: int) -> NDArray[np.unsignedinteger]:
-        pixels = self.grid[tile].scaled(STRIDE).common(self.grid.pixels)
-        return self.picture.read(pixels)[:, :, -1]
-
-    def _forget(self, window: Window) -> None:
-        """Keep the symbols of tiles that windows to come may have in their margin."""
-        row = window.tiles[0] // self.grid.columns
-        for tile in [t for t in self._found if t // self.grid.columns < row - 1]:
-            del self._found[tile]
 
     def _ticked(self, window: Window) -> None:
         """One more pass through the generator; a window takes about as many as its budget says."""
@@ -331,17 +166,7 @@ class PictureEncoder:
         self._told = positions
         if self._progress is not None:
             total = self.picture.header.pixels
-            self._progress(positions / self.grid.bounds.area * total, total)
-
-
-def _wire_bytes(items: list[Item]) -> int:
-    """What items add to a file."""
-    total = 0
-    for item in items:
-        size = sum(len(p) + len(pack_varint(len(p))) for p in pack_item(item))
-        # Its seek point tells one packet more and so many bytes more than the one before.
-        total += size + 1 + len(pack_varint(size))
-    return total
+            self._progress(positions / self.scene.grid.bounds.area * total, total)
 
 
 def _record(writer: ContainerWriter, item: Item) -> bytes:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
+from streamcodec.core.container_layout import pack_varint
 from streamcodec.core.packet import MAX_PAYLOAD, SEQUENCE_MODULUS, Packet, parse_packet
 from streamcodec.errors import CorruptPacketError, FormatError, InputError
 
@@ -85,6 +86,16 @@ def pack_item(item: Item) -> list[Packet]:
         )
         for begin in range(0, len(content), MAX_PAYLOAD)
     ]
+
+
+def wire_bytes(items: Iterable[Item]) -> int:
+    """What items add to a file."""
+    total = 0
+    for item in items:
+        size = sum(len(p) + len(pack_varint(len(p))) for p in pack_item(item))
+        # Its seek point tells one packet more and so many bytes more than the one before.
+        total += size + 1 + len(pack_varint(size))
+    return total
 
 
 def parse_item(content: bytes, rung: int) -> Item:

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Protocol
 
 from torch import Tensor
 
 from streamcodec.core.integer_network import MAX_SYMBOL
 from streamcodec.core.lattice import Moves, by_price, moves_of, price_for
+from streamcodec.image.items import Item, wire_bytes
 from streamcodec.image.problem import WindowProblem
+from streamcodec.image.rate import NEARLY
 from streamcodec.image.search import Searched
 
 INSIDE = 0.49
 """How far a latent may be from the integer that it is to round to."""
+
+LANDINGS = 4
+"""Times that putting a window on the lattice is repeated if its bytes are too many or too few."""
+
+CLOSE = 0.994
+"""Part of its bytes that a window has to use."""
 
 SPENDINGS = 4
 """Times that bits are spent, half as many each time, if they bring nothing."""
@@ -96,3 +106,33 @@ class SearchedPoints:
         price = price_for(bits, lambda p: self._problem.lattice_bits(point(p)))
         found = point(price).clamp(-MAX_SYMBOL, MAX_SYMBOL)
         return found, self._problem.lattice_bits(found)
+
+
+def land(
+    points: LatticePoints, allowed: float | None, items_of: Callable[[Tensor], list[Item]]
+) -> tuple[Tensor, list[Item]]:
+    """Choose a window's symbols and the items that hold them.
+
+    Parameters
+    ----------
+    allowed
+        Bits that the file may grow by; any number if None.
+    """
+    best = points.found, items_of(points.found)
+    if allowed is None:
+        return best
+    most = -math.inf
+    aim = allowed * NEARLY
+    for _ in range(LANDINGS):
+        symbols, expected = points.with_bits(aim)
+        items = items_of(symbols)
+        spent = 8 * wire_bytes(items)
+        # Within the bits and most of them, or else the fewest.
+        merit = spent if spent <= allowed else -spent
+        if merit > most:
+            most, best = merit, (symbols, items)
+        if CLOSE * allowed <= spent <= allowed:
+            break
+        # What the coder spends beyond the prior's reckoning is about the same next time.
+        aim = max(0.0, NEARLY * allowed - (spent - expected))
+    return best

@@ -17,6 +17,7 @@ from streamcodec.image.encoder import PictureEncoder
 from streamcodec.image.layout import parse_image
 from streamcodec.image.model import ImageModel
 from streamcodec.image.picture import ArrayPicture
+from streamcodec.image.scene import Scene
 from streamcodec.image.settings import EncoderSettings
 from streamcodec.image.tiles import Box
 from tests.image.conftest import psnr
@@ -101,7 +102,7 @@ def test_windows_show_no_seams(
     settings = EncoderSettings(quality=50, complexity=4, tile=8 * 16)
     encoder = PictureEncoder(ArrayPicture(large), settings, model=tiny)
     data = b"".join(encoder.pieces())
-    places = windows.windows_of(encoder.grid)
+    places = encoder.scene.windows
     assert len(places) > 8
     error = np.square(decode_image(data, model=tiny).astype(float) - large).mean(axis=2)
     beside = np.zeros(error.shape, bool)
@@ -123,18 +124,17 @@ def test_what_was_found_is_the_margin_of_what_comes(
     large: NDArray[np.uint8], tiny: ImageModel
 ) -> None:
     """A window sees the symbols that the decoder will have behind it, and E's guess before it."""
-    settings = EncoderSettings(quality=50, complexity=0, tile=16 * 16)
-    encoder = PictureEncoder(ArrayPicture(large), settings, model=tiny)
-    list(encoder.pieces())
-    places = windows.windows_of(encoder.grid)
-    encoder._found = {0: torch.full((15, 15, tiny.latent_dim), 7.0)}
-    place = encoder._surroundings(places[1])
-    gain = tiny.gains[encoder._setting.rung]
-    overlap = encoder.grid[0].common(places[1].box.grown(windows.MARGIN, encoder.grid.bounds))
-    around = places[1].box.grown(windows.MARGIN, encoder.grid.bounds)
-    seen = (place.fixed * gain)[overlap.within(around).slices]
-    if overlap.area:
-        assert bool((seen.round() == 7).all())
+    rung = 2
+    scene = Scene(ArrayPicture(large), tiny, 16)
+    first, second = scene.windows[:2]
+    found = torch.full((first.box.height, first.box.width, tiny.latent_dim), 7.0)
+    scene.keep(scene.surroundings(first, rung), found)
+    place = scene.surroundings(second, rung)
+    around = second.box.grown(windows.MARGIN, scene.grid.bounds)
+    overlap = first.box.common(around)
+    assert overlap.area
+    seen = (place.fixed * tiny.gains[rung])[overlap.within(around).slices]
+    assert bool((seen.round() == 7).all())
     assert not place.fixed[place.inner.slices].any()
 
 
