@@ -19,6 +19,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -185,7 +186,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.bitrate not in model.rates:
             raise ValueError(f"expected a rung out of {model.rates}, found {options.bitrate}")
         if options.plot and not {"effort", "lattice"} <= set(options.parts):
-            raise ValueError("--plot draws the parts effort and lattice; ask for both")
+            raise ValueError(
+                "--plot draws the parts effort and lattice; ask for both, or measure each into a "
+                "file of its own (--json) and draw them with bench.search_plot"
+            )
         clips = load_clips(options.folder, options.clips)
     except (StreamcodecError, ValueError, OSError) as error:
         print(f"search_quality: {error}", file=sys.stderr)
@@ -212,7 +216,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"\n{caption}. ms: processor time.")
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
-        document = {part: [m.summary() for m in found] for part, found in parts.items()}
+        document: dict[str, Any] = {
+            part: [m.summary() for m in found] for part, found in parts.items()
+        }
+        document["caption"] = caption
         options.json.write_text(json.dumps(finite(document), indent=1), encoding="utf-8")
     if options.plot:
         from bench.search_plot import draw

@@ -6,7 +6,7 @@ caller gets: payload bits, processor time, the distance the search closes, and P
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -95,6 +95,20 @@ class Measured:
             "encode_ms_per_packet": self.milliseconds,
             "clips": [dict(zip(PER_CLIP, row, strict=True)) for row in self.per_clip.tolist()],
         }
+
+    @classmethod
+    def from_summary(cls, entry: Mapping[str, Any]) -> Measured:
+        """What :meth:`summary` has told."""
+        rows = [
+            [np.nan if row[key] is None else row[key] for key in PER_CLIP] for row in entry["clips"]
+        ]
+        return cls(
+            entry["name"],
+            entry["group"],
+            entry["position"],
+            np.array(rows, float),
+            1000.0 * entry["entropy_kbps"],
+        )
 
 
 class SearchBench:

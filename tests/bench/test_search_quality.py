@@ -5,7 +5,7 @@ import pytest
 import soundfile
 import torch
 
-from bench import search_quality
+from bench import search_plot, search_quality
 from bench.clips import Clip
 from bench.search_plot import draw
 from bench.search_quality import against_guess, gain_at_equal_bits, main, rate_at_equal_quality
@@ -129,6 +129,21 @@ def test_figure_is_a_picture(tmp_path):
     draw(effort, lattice, out, "a test")
     assert out.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     assert out.stat().st_size > 20_000
+
+
+def test_parts_measured_apart_make_the_same_figure(tmp_path, capsys):
+    effort = [measured(2.0, 3.4 + 0.02 * c, "complexity", c, ms=5.0 + 8.0 * c) for c in range(3)]
+    lattice = [measured(k, 3.0 + 0.2 * k, "ADMM", 2.0 / k) for k in (1.0, 2.0)]
+    draw(effort, lattice, tmp_path / "at-once.png", "a test")
+    files = [tmp_path / "effort.json", tmp_path / "lattice.json"]
+    for path, part in zip(files, (effort, lattice), strict=True):
+        document = {path.stem: [m.summary() for m in part], "caption": "a test"}
+        path.write_text(json.dumps(document))
+    apart = tmp_path / "apart.png"
+    assert search_plot.main([*map(str, files), str(apart)]) == 0
+    assert apart.read_bytes() == (tmp_path / "at-once.png").read_bytes()
+    assert search_plot.main([str(files[0]), str(apart)]) == 2
+    assert "'lattice'" in capsys.readouterr().err
 
 
 def test_one_command_gives_table_and_json(tmp_path, monkeypatch, capsys, real_speech_clip):
