@@ -8,19 +8,23 @@ held-out photographs forty steps of it and of the descent lowered the cost as fa
 alone did not in eighty.
 
 Source: Yang, Bamler and Mandt, *Improving inference for neural image compression*, NeurIPS 2020
-(stochastic Gumbel annealing, section 3.2), except that annealing stops while it is warm: the
-descent on the lattice that follows does the rest better.
+(stochastic Gumbel annealing, section 3.2), except for three things. Annealing stops while it is
+warm: the descent on the lattice that follows does the rest better. A draw is softened by
+temperatures of its own, not by the one that it is drawn at: steps are few, and a softer draw has a
+calmer gradient. And bits are not those of the draw but expected over both integers, in the context
+of the draw: between two integers the prior tells nothing that is true of either.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from streamcodec.core.lattice import silent_channels
-from streamcodec.core.search import Problem
 
 STEP_SIZE = 0.03
 """Of Adam, lattice units. On coarse lattices 0.05 loses a fifth of the gain and more, on fine
@@ -30,6 +34,12 @@ HOTTEST, COLDEST = 0.4, 0.2
 """Temperatures at the first and after the last step. At 0.7 to 0.3 so many symbols of a coarse
 lattice, where most are zero, are drawn beside it that the steps lead away from what is good."""
 
+SOFT_PICTURE, SOFT_CONTEXT = 0.6, 0.4
+"""Temperatures that soften a draw where G sees it and where it is the context of others. On
+held-out photographs the cost ends 1.6 % lower than where both, and the bits, are those of a draw
+softened by the temperature that it is drawn at. Without a gradient through the context that gain
+is gone."""
+
 FIRST_DECAY, SECOND_DECAY = 0.9, 0.99
 """Of Adam's moments."""
 
@@ -37,8 +47,49 @@ EDGE = 1e-4
 """Latents keep this distance from integers, where the odds would be infinite."""
 
 
+class AnnealedProblem(Protocol):
+    """What annealing asks. All latents are in lattice units."""
+
+    def pictures(self, latents: Tensor) -> Tensor:
+        """What G makes of latents ``(1, ..., dim)``."""
+
+    def distance(self, pictures: Tensor) -> Tensor:
+        """Distance of each picture, ``(1,)``."""
+
+    def rated(self, context: Tensor) -> Callable[[Tensor], Tensor]:
+        """Bits of each symbol of a point, where ``context`` ``(..., dim)`` are those around it."""
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Symbols drawn near latents, each at one of the two integers around its own.
+
+    Attributes
+    ----------
+    below : Tensor
+        The lower ones.
+    odds : Tensor
+        Logarithm of the odds of the upper ones.
+    noise : Tensor
+        What decides, a standard logistic variable for each: the difference of two of Gumbel's.
+    """
+
+    below: Tensor
+    odds: Tensor
+    noise: Tensor
+
+    def softened(self, temperature: float) -> Tensor:
+        """The draw, differentiable: the warmer, the further from integers."""
+        return self.below + torch.sigmoid((self.odds + self.noise) / temperature)
+
+    def expected(self, at: Callable[[Tensor], Tensor]) -> Tensor:
+        """Expectation over both integers of what is so ``at`` a point, for each symbol."""
+        up = torch.sigmoid(self.odds)
+        return (1.0 - up) * at(self.below) + up * at(self.below + 1.0)
+
+
 def anneal(
-    problem: Problem,
+    problem: AnnealedProblem,
     guess: Tensor,
     trade_off: float,
     iterations: int,
@@ -49,8 +100,6 @@ def anneal(
 
     Parameters
     ----------
-    problem
-        Its latents carry a leading dimension of 1.
     guess
         The encoder's latents in lattice units.
         Channels that round to zero everywhere stay as they are, see
@@ -60,8 +109,7 @@ def anneal(
     iterations
         Steps, one pass through the generator and back each.
     heard
-        Told before each step where the latents are: what is drawn around them takes more bits
-        than they do rounded.
+        Told before each step where the latents are.
     """
     z = guess.clone().requires_grad_()
     first, second = torch.zeros_like(z), torch.zeros_like(z)
@@ -69,9 +117,11 @@ def anneal(
     for i in range(iterations):
         heard(z.detach())
         temperature = HOTTEST * (COLDEST / HOTTEST) ** (i / iterations)
-        drawn = rounded_at_random(z, temperature, generator)[None]
-        distance = problem.distance(problem.pictures(drawn))[0] / trade_off
-        (gradient,) = torch.autograd.grad(distance + problem.bits(drawn)[0], z)
+        draw = draw_near(z, temperature, generator)
+        pictures = problem.pictures(draw.softened(SOFT_PICTURE)[None])
+        bits = draw.expected(problem.rated(draw.softened(SOFT_CONTEXT))).sum()
+        cost = problem.distance(pictures)[0] / trade_off + bits
+        (gradient,) = torch.autograd.grad(cost, z)
         first.lerp_(gradient, 1 - FIRST_DECAY)
         second.mul_(SECOND_DECAY).addcmul_(gradient, gradient, value=1 - SECOND_DECAY)
         step = first / (1 - FIRST_DECAY ** (i + 1))
@@ -81,14 +131,10 @@ def anneal(
     return z.detach()
 
 
-def rounded_at_random(z: Tensor, temperature: float, generator: torch.Generator) -> Tensor:
-    """Latents drawn near the integers around them, differentiable.
-
-    The relaxed choice of two (equations 9 and 10 of the source): the difference of two Gumbel
-    variables is a logistic one.
-    """
+def draw_near(z: Tensor, temperature: float, generator: torch.Generator) -> Draw:
+    """Draw symbols near latents (equations 9 and 10 of the source): the colder, the nearer one."""
     below = z.detach().floor()
     part = (z - below).clamp(EDGE, 1 - EDGE)
     odds = (torch.atanh(part) - torch.atanh(1 - part)) / temperature
     uniform = torch.rand(z.shape, generator=generator).clamp(1e-6, 1 - 1e-6)
-    return below + torch.sigmoid((odds + torch.logit(uniform)) / temperature)
+    return Draw(below, odds, torch.logit(uniform))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -23,15 +22,6 @@ PROBE_STEP = 0.02
 
 LOOK_EVERY = 2
 """Iterations between looks at the bits that the lattice points would cost."""
-
-
-@dataclass(frozen=True)
-class Unheard:
-    """A problem, function by function; see :class:`streamcodec.core.search.Problem`."""
-
-    pictures: Callable[[Tensor], Tensor]
-    distance: Callable[[Tensor], Tensor]
-    bits: Callable[[Tensor], Tensor]
 
 
 class WindowProblem:
@@ -94,21 +84,20 @@ class WindowProblem:
     def bits(self, latents: Tensor) -> Tensor:
         """Bits under the prior in floating point, ``(n,)``."""
         self.hear(latents[0].detach(), CONTROL_GAIN)
-        return self._drawn_bits(latents)
-
-    def _drawn_bits(self, latents: Tensor) -> Tensor:
         self._tick()
         return self._tile_bits(latents, latents)
+
+    def rated(self, context: Tensor) -> Callable[[Tensor], Tensor]:
+        """Bits of each symbol of a point, where ``context`` ``(h, w, dim)`` are those around it."""
+        self._tick()
+        location, log_scale = self._distributions(context)
+        return lambda symbols: logistic_bits(symbols - location, log_scale)
 
     def hear(self, latents: Tensor, gain: float = GENTLE_GAIN) -> None:
         """Tell the control, from time to time, what latents ``(h, w, dim)`` cost rounded."""
         if self._control.active and self._iterations % LOOK_EVERY == 0:
             self._control.heard(self.lattice_bits(latents.round()), gain)
         self._iterations += 1
-
-    def unheard(self) -> Unheard:
-        """The problem for latents that its control is to know nothing of."""
-        return Unheard(self.pictures, self.distance, self._drawn_bits)
 
     def look(self, symbols: Tensor) -> Look:
         """Cost and gradients of a lattice point ``(h, w, dim)``."""

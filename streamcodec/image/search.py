@@ -49,7 +49,7 @@ def search_window(
     generator = torch.Generator().manual_seed(0)
     if quantizer == ANNEALED:
         steps = budget.steps.iterations
-        found = anneal(problem.unheard(), guess, trade_off, steps, generator, problem.hear)
+        found = anneal(problem, guess, trade_off, steps, generator, problem.hear)
     else:
         found = guess + LatentSearch(quantizer, budget.steps)(problem, guess, trade_off).correction
     starts = [z.round().clamp(-MAX_SYMBOL, MAX_SYMBOL) for z in (guess, found)]

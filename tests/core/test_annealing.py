@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
-from streamcodec.core.annealing import anneal, rounded_at_random
+from streamcodec.core.annealing import anneal, draw_near
 
 SHAPE = (20, 20, 2)
 
@@ -22,12 +24,12 @@ class Pairs:
     def distance(self, pictures: Tensor) -> Tensor:
         return 20.0 * (pictures - self.sums).square().flatten(1).sum(dim=1)
 
-    def bits(self, latents: Tensor) -> Tensor:
-        return latents.abs().flatten(1).sum(dim=1)
+    def rated(self, context: Tensor) -> Callable[[Tensor], Tensor]:
+        return lambda symbols: symbols.abs() + 0.0 * context
 
     def cost(self, latents: Tensor) -> float:
         points = latents.round()[None]
-        return float(self.distance(self.pictures(points))[0] + self.bits(points)[0])
+        return float(self.distance(self.pictures(points))[0] + points.abs().sum())
 
 
 def test_annealed_latents_round_well() -> None:
@@ -44,22 +46,33 @@ def test_annealed_latents_round_well() -> None:
     assert torch.equal(anneal(problem, guess, 1.0, 0, torch.Generator(), heard.append), guess)
 
 
-def test_drawn_latents_are_near_the_nearer_integer() -> None:
+def test_draws_are_near_the_nearer_integer() -> None:
     generator = torch.Generator().manual_seed(2)
     z = torch.full((4000,), -1.2)
-    drawn = rounded_at_random(z, 0.3, generator)
+    draw = draw_near(z, 0.3, generator)
+    drawn = draw.softened(0.3)
     assert bool(((drawn >= -2) & (drawn <= -1)).all())
     assert float((drawn > -1.5).float().mean()) > 0.75
-    # The colder, the nearer to an integer.
-    colder = rounded_at_random(z, 0.1, generator)
+    # The colder, the nearer to an integer, and the same one.
+    colder = draw.softened(0.1)
     assert float((colder - colder.round()).abs().mean()) < 0.5 * float(
         (drawn - drawn.round()).abs().mean()
     )
+    assert torch.equal(colder.round(), drawn.round())
     # The likelier it is drawn above, the further up the latent lies: a gradient says so.
     z = torch.full((100,), 0.5, requires_grad=True)
-    (gradient,) = torch.autograd.grad(rounded_at_random(z, 0.5, generator).sum(), z)
+    (gradient,) = torch.autograd.grad(draw_near(z, 0.5, generator).softened(0.5).sum(), z)
     assert bool((gradient >= 0).all())
     assert float(gradient.mean()) > 0.1
+
+
+def test_expectation_is_the_mean_of_many_draws() -> None:
+    generator = torch.Generator().manual_seed(3)
+    draw = draw_near(torch.full((20_000,), 2.4), 0.5, generator)
+    hard = draw.softened(1e-3).round()
+    expected = draw.expected(torch.square)
+    assert torch.allclose(expected, expected[:1].expand_as(expected))
+    assert abs(float(hard.square().mean()) - float(expected[0])) < 0.05
 
 
 def test_silent_channels_stay_silent() -> None:
