@@ -19,8 +19,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from bench.search_runs import Measured
-from bench.table import Estimate, estimate
+from bench.search_runs import Measured, mean_estimate
+from bench.table import Estimate
 
 COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7")
 """Okabe and Ito 2008: told apart by readers of any colour vision. Markers and dashes tell the
@@ -57,15 +57,12 @@ def draw(effort: Sequence[Measured], lattice: Sequence[Measured], path: Path, ca
     guess = effort[0]
 
     def closed(m: Measured) -> Point:
-        return m.milliseconds, estimate(
-            100.0 * (m.column("distance") / guess.column("distance") - 1.0),
-            np.ones(len(m.per_clip)),
-        )
+        part = m.column("distance") / guess.column("distance") - 1.0
+        return m.milliseconds, mean_estimate(100.0 * part)
 
     def gained(m: Measured) -> Point:
         gain = m.column("pesq_nb_raw") - guess.column("pesq_nb_raw")
-        gain = gain[np.isfinite(gain)]
-        return m.milliseconds, estimate(gain, np.ones(len(gain)))
+        return m.milliseconds, mean_estimate(gain)
 
     _lines(closeness, effort, closed, "{:g}")
     closeness.set_title("Distance against effort", loc="left", fontweight="bold")

@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 
 from bench.clips import load_clips
 from bench.runs import finite, one_thread
-from bench.search_runs import Measured, SearchBench, with_lattice
-from bench.table import Estimate, estimate
+from bench.search_runs import Measured, SearchBench, mean_estimate, with_lattice
+from bench.table import Estimate
 from streamcodec.core.search import Budget
 from streamcodec.errors import StreamcodecError
 from streamcodec.speech.encoder import BUDGETS, SpeechEncoder
@@ -140,8 +140,7 @@ def gain_at_equal_bits(search: Measured, guesses: Sequence[Measured], key: str) 
     """
     slope, level = _line(guesses, np.array([m.column(key) for m in guesses]))
     differences = search.column(key) - (level + slope * np.log(search.kbps))
-    differences = differences[np.isfinite(differences)]
-    return estimate(differences, np.ones(len(differences)))
+    return mean_estimate(differences)
 
 
 def rate_at_equal_quality(search: Measured, guesses: Sequence[Measured], key: str) -> float:

@@ -77,9 +77,7 @@ class Measured:
 
     def interval(self, key: str) -> Estimate:
         """Mean with its interval over recordings."""
-        values = self.column(key)
-        values = values[np.isfinite(values)]
-        return estimate(values, np.ones(len(values)))
+        return mean_estimate(self.column(key))
 
     def summary(self) -> dict[str, Any]:
         """For a JSON file."""
@@ -109,6 +107,12 @@ class Measured:
             np.array(rows, float),
             1000.0 * entry["entropy_kbps"],
         )
+
+
+def mean_estimate(values: NDArray[np.float64]) -> Estimate:
+    """Mean with its interval over the recordings that have a value."""
+    values = values[np.isfinite(values)]
+    return estimate(values, np.ones(len(values)))
 
 
 class SearchBench:

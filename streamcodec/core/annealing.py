@@ -37,8 +37,8 @@ lattice, where most are zero, are drawn beside it that the steps lead away from 
 SOFT_PICTURE, SOFT_CONTEXT = 0.6, 0.4
 """Temperatures that soften a draw where G sees it and where it is the context of others. On
 held-out photographs the cost ends 1.6 % lower than where both, and the bits, are those of a draw
-softened by the temperature that it is drawn at. Without a gradient through the context that gain
-is gone."""
+softened by the temperature that it is drawn at. With a context that is not softened, and no
+gradient through it, that gain is gone."""
 
 FIRST_DECAY, SECOND_DECAY = 0.9, 0.99
 """Of Adam's moments."""
