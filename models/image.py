@@ -128,6 +128,10 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--features", type=float, default=0.3, help="weight of feature matching in the adversary's"
     )
+    p.add_argument(
+        "--likeness", type=float, default=0.0,
+        help="the same pull of likeness to a classifier (needs the extra 'perceptual')",
+    )  # fmt: skip
     p.add_argument("--judge-lr", type=float, default=2e-4, help="of the adversary")
     p.add_argument(
         "--adversary-from", type=float, default=0.05, help="part of the time before it counts"

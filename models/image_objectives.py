@@ -7,7 +7,9 @@
 * ``perceptual``: the drawing layers of the generator alone, on quantized latents, against an
   adversary; the second step of BPGAN's training. All else stays as it is: with the latents given,
   what an adversary can change for the better is how they are drawn. So files are those of the
-  run that it began from, and whoever decodes one chooses how it is to be drawn.
+  run that it began from, and whoever decodes one chooses how it is to be drawn. Likeness in the
+  features of a classifier (:mod:`.likeness`) may pull along: it is a teacher that knows from the
+  first step what an adversary has to find out.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from streamcodec.nn.image import DRAWING
 from . import losses
 from .image_adversary import PictureAdversary
 from .image_model import PEAK, ImageModel
+from .likeness import Likeness, classifier_likeness
 from .precision import narrow
 
 PERCEPTUAL = "perceptual"
@@ -102,16 +105,24 @@ class RateDistortion:
 
 
 class Perceptual:
-    """Squared error, an adversary's judgement and its features; the drawing layers alone."""
+    """Squared error, an adversary's judgement and its features; the drawing layers alone.
+
+    Parameters
+    ----------
+    likeness
+        What else to minimize, if anything.
+    """
 
     def __init__(
         self,
         model: ImageModel,
         lambdas: Tensor,
         adversary: PictureAdversary,
+        likeness: Likeness | None,
         args: argparse.Namespace,
     ) -> None:
         self._model, self._trade, self._adversary = model, Trade(lambdas), adversary
+        self._likeness = likeness
         self._args = args
         self.trained: dict[str, nn.Module] = {
             f"generator.{name}": model.generator.get_submodule(name) for name in DRAWING
@@ -133,11 +144,15 @@ class Perceptual:
         shown = decoded.clamp(0.0, 1.0)
         values["judge"] = self._adversary.learn(pixels, shown, latents, losses.cosine(progress))
         values["adv"], values["feat"] = self._adversary.judge(pixels, shown, latents)
-        loss = self._trade.bits_worth(error, rate).mean()
+        loss = squared = self._trade.bits_worth(error, rate).mean()
         if progress >= self._args.adversary_from:
             judged = values["adv"] + self._args.features * values["feat"]
-            values["weight"] = self._args.adversarial * _relative_pull(loss, judged, decoded)
+            values["weight"] = self._args.adversarial * _relative_pull(squared, judged, decoded)
             loss = loss + values["weight"] * judged
+        if self._likeness is not None:
+            values["unlike"] = self._likeness(shown, pixels)
+            pull = _relative_pull(squared, values["unlike"], decoded)
+            loss = loss + self._args.likeness * pull * values["unlike"]
         return {"loss": loss, **values}
 
     def save(self) -> None:
@@ -163,4 +178,5 @@ def objective_of(model: ImageModel, lambdas: Tensor, args: argparse.Namespace) -
     adversary = PictureAdversary(
         args.run / "discriminator.pt", model.config.latent_dim, args.judge_lr, lambdas.device
     )
-    return Perceptual(model, lambdas, adversary, args)
+    likeness = classifier_likeness().to(lambdas.device) if args.likeness else None
+    return Perceptual(model, lambdas, adversary, likeness, args)
