@@ -7,22 +7,19 @@ give, to rounding, and shows no seams.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from streamcodec.errors import CorruptPacketError, InputError, ModelMismatchError
 from streamcodec.image.header import parse_alpha
 from streamcodec.image.layout import ImageFile, parse_image
 from streamcodec.image.model import ImageModel, load_image_model
-from streamcodec.image.tile_coder import parse_tile
+from streamcodec.image.tile_cache import TileCache
 from streamcodec.image.tiles import Box, divided
 from streamcodec.nn.image import COLOURS, STRIDE, ImageGenerator
 
@@ -38,9 +35,6 @@ MAX_PIXELS = 1 << 28
 WINDOW = 64
 """Positions along the side of what the generator draws at once. Its halo makes the arithmetic 1.4
 times that of the picture; larger windows would take more memory than they save time."""
-
-MAX_CACHED = 1 << 18
-"""Latent positions whose symbols are kept for the windows to come (64 MB with 128 channels)."""
 
 
 class ImageDecoder:
@@ -82,7 +76,6 @@ class ImageDecoder:
         self._realism = realism
         self.recover = recover
         self.lost_tiles: set[int] = set()
-        self._tiles: OrderedDict[int, Tensor] = OrderedDict()
 
     @cached_property
     def model(self) -> ImageModel:
@@ -117,6 +110,17 @@ class ImageDecoder:
         """
         return self.model.drawn_with(self._realism)
 
+    @cached_property
+    def tiles(self) -> TileCache:
+        """The tiles' latents.
+
+        Raises
+        ------
+        ModelError
+            The model is missing, damaged, or not the one that made the file.
+        """
+        return TileCache(self.file, self.model, self.lost_tiles, recover=self.recover)
+
     def strips(
         self,
         region: Region | None = None,
@@ -146,7 +150,7 @@ class ImageDecoder:
         while begin < len(windows):
             row = [w for w in windows[begin:] if w.y0 == windows[begin].y0]
             begin += len(row)
-            self._forget_above(row[0].y0 - self.generator.halo)
+            self.tiles.forget_above(row[0].y0 - self.generator.halo)
             strip = row[0].scaled(STRIDE).common(pixels)
             rows = np.empty((strip.height, pixels.width, self.file.picture.planes), dtype)
             for window in row:
@@ -189,7 +193,7 @@ class ImageDecoder:
         picture = self.file.picture
         bounds = self.file.grid.bounds
         around = window.grown(self.generator.halo, bounds)
-        latents = self._latents(around)
+        latents = self.tiles.latents(around)
         with torch.no_grad():
             drawn = self.generator(latents[None])[0]
         inside = part.within(around.scaled(STRIDE)).slices
@@ -201,57 +205,6 @@ class ImageDecoder:
         target[:, :, :colours] = samples.permute(1, 2, 0).numpy().astype(picture.dtype)
         if picture.alpha:
             self._draw_alpha(part, target[:, :, -1])
-
-    def _latents(self, box: Box) -> Tensor:
-        """Latents ``(h, w, dim)`` of a rectangle of positions."""
-        numbers = self.file.grid.touching(box)
-        missing = [n for n in numbers if n not in self._tiles]
-        threads = min(torch.get_num_threads(), len(missing))
-        if threads > 1:
-            with ThreadPoolExecutor(threads) as pool:
-                found = list(pool.map(self._symbols, missing))
-        else:
-            found = [self._symbols(n) for n in missing]
-        self._tiles.update(zip(missing, found, strict=True))
-        latents = torch.zeros(box.height, box.width, self.model.latent_dim)
-        for number in numbers:
-            tile = self.file.grid[number]
-            shared = tile.common(box)
-            symbols = self._tiles[number][shared.within(tile).slices].float()
-            item = self.file.tiles.get(number)
-            if item is not None and number not in self.lost_tiles:
-                latents[shared.within(box).slices] = symbols / self.model.gains[item[0].rung]
-            self._tiles.move_to_end(number)
-        self._forget(set(numbers))
-        return latents
-
-    def _forget_above(self, y: int) -> None:
-        """Drop the symbols of tiles that end above a row of positions."""
-        for number in [n for n in self._tiles if self.file.grid[n].y1 <= y]:
-            del self._tiles[number]
-
-    def _forget(self, needed: set[int]) -> None:
-        """Drop the symbols that were not used for longest, but none of those just used."""
-        held = sum(t.shape[0] * t.shape[1] for t in self._tiles.values())
-        for number in list(self._tiles):
-            if held <= MAX_CACHED or number in needed:
-                return
-            dropped = self._tiles.pop(number)
-            held -= dropped.shape[0] * dropped.shape[1]
-
-    def _symbols(self, number: int) -> Tensor:
-        """Symbols of a tile, int16; zeros if it is lost."""
-        tile = self.file.grid[number]
-        try:
-            if number in self.file.tiles:
-                item, data = self.file.tiles[number]
-                symbols = parse_tile(self.model.coder, item, data, tile)
-                return torch.from_numpy(symbols.astype(np.int16))
-        except CorruptPacketError:
-            if not self.recover:
-                raise
-        self.lost_tiles.add(number)
-        return torch.zeros(tile.height, tile.width, self.model.latent_dim, dtype=torch.int16)
 
     def _draw_alpha(self, part: Box, target: NDArray[np.unsignedinteger]) -> None:
         """Decode alpha; where it is lost the picture is opaque."""

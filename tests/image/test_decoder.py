@@ -23,6 +23,7 @@ from streamcodec.errors import (
     TruncatedError,
 )
 from streamcodec.image import decoder as decoding
+from streamcodec.image import tile_cache
 from streamcodec.image.decoder import ImageDecoder
 from streamcodec.image.header import PictureHeader
 from streamcodec.image.items import Item, ItemType, pack_item
@@ -47,7 +48,7 @@ def test_tiles_equal_the_whole(
 ) -> None:
     """Windows of any size with the generator's halo give what G on the whole picture gives."""
     decoder = ImageDecoder(encoded, model=tiny)
-    latents = decoder._latents(decoder.file.grid.bounds)
+    latents = decoder.tiles.latents(decoder.file.grid.bounds)
     with torch.no_grad():
         drawn = tiny.generator(latents[None])[0].clamp(0, 1)[:, :150, :210]
     whole = drawn.permute(1, 2, 0).numpy() * 255
@@ -89,7 +90,7 @@ def test_a_region_decodes_only_its_tiles(encoded: bytes, tiny: ImageModel) -> No
     list(decoder.strips((0, 0, 8, 8)))
     halo = tiny.generator.halo
     near = [k for k, t in enumerate(decoder.file.grid) if t.y0 <= halo and t.x0 <= halo]
-    assert sorted(decoder._tiles) == near
+    assert decoder.tiles.held == near
     assert len(near) < len(decoder.file.grid)
 
 
@@ -107,18 +108,18 @@ def test_symbols_are_forgotten_but_not_needed_again(
     encoded: bytes, tiny: ImageModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = decode_image(encoded, model=tiny)
-    monkeypatch.setattr(decoding, "MAX_CACHED", 20)
+    monkeypatch.setattr(tile_cache, "MAX_CACHED", 20)
     monkeypatch.setattr(decoding, "WINDOW", 3)
     assert np.abs(decode_image(encoded, model=tiny).astype(int) - whole).max() <= 1
 
 
 def test_threads_make_no_difference(encoded: bytes, tiny: ImageModel) -> None:
     alone = ImageDecoder(encoded, model=tiny)
-    expected = alone._latents(alone.file.grid.bounds)
+    expected = alone.tiles.latents(alone.file.grid.bounds)
     torch.set_num_threads(2)
     try:
         together = ImageDecoder(encoded, model=tiny)
-        assert torch.equal(together._latents(together.file.grid.bounds), expected)
+        assert torch.equal(together.tiles.latents(together.file.grid.bounds), expected)
     finally:
         torch.set_num_threads(1)
 
