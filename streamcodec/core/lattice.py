@@ -52,8 +52,11 @@ FORBIDDEN = 1e9
 LOWEST_PRICE, HIGHEST_PRICE = 1 / 4096, 64.0
 """Prices of a bit that are looked at. At the highest next to nothing is left of a picture."""
 
-BISECTIONS = 12
-"""Halvings of the price's logarithm: the bits are met to far below a percent."""
+MET = 0.999
+"""Part of the bits at which a price is good enough."""
+
+PRICES_TRIED = 24
+"""Prices that are tried at most; five to nine mostly do. Each costs a pass of the prior."""
 
 
 @dataclass(frozen=True)
@@ -235,17 +238,42 @@ def price_for(bits: float, bits_at: Callable[[float], float]) -> float:
     """The price at which ``bits_at(price)``, which falls, comes to ``bits`` from below.
 
     0 if even that is short of it; the highest price if nothing brings it down.
+
+    By false position in the logarithms of both; an end that stays where it is counts for half as
+    much the next time (the Illinois rule: Dowell and Jarratt, BIT 11, 1971). Far from the price
+    that is looked for the bits hardly change, so the interval to begin with is a narrow one around
+    1.
     """
-    if bits_at(0.0) <= bits:
+    free = bits_at(0.0)
+    if free <= bits:
         return 0.0
-    low, high = math.log(LOWEST_PRICE), math.log(HIGHEST_PRICE)
-    for _ in range(BISECTIONS):
-        middle = (low + high) / 2
-        if bits_at(math.exp(middle)) > bits:
-            low = middle
+    lowest, highest = math.log(LOWEST_PRICE), math.log(HIGHEST_PRICE)
+    low, over = -math.inf, _off(free, bits)
+    high, under = math.inf, -math.inf
+    price, step, last = 0.0, 1.0, 0.0
+    for _ in range(PRICES_TRIED):
+        found = _off(bits_at(math.exp(price)), bits)
+        again = 0.5 if found * last > 0.0 else 1.0
+        if found > 0.0:
+            low, over, under = price, found, under * again
         else:
-            high = middle
+            high, under, over = price, found, over * again
+            if found >= math.log(MET):
+                break
+        last = found
+        if price == (highest if found > 0.0 else lowest):
+            return math.exp(price)
+        if math.isinf(low) or math.isinf(high):
+            price = min(max(price + (step if found > 0.0 else -step), lowest), highest)
+            step *= 2.0
+        else:
+            price = low + (high - low) * over / (over - under)
     return math.exp(high)
+
+
+def _off(found: float, wanted: float) -> float:
+    """Logarithm of the ratio of bits; of less than one bit there is no difference to speak of."""
+    return math.log(max(found, 1.0) / max(wanted, 1.0))
 
 
 def by_price(moves: Moves, *, fewer: bool) -> Callable[[float], Tensor]:

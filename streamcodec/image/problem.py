@@ -136,8 +136,10 @@ class WindowProblem:
         there = (here.detach() + PROBE_STEP * signs).requires_grad_()
         (begin,) = torch.autograd.grad(self._in_bits(here), here)
         (end,) = torch.autograd.grad(self._in_bits(there), there)
-        (one,) = torch.autograd.grad(pictures, at, signs, retain_graph=True)
-        (other,) = torch.autograd.grad(pictures, at, (end - begin) / PROBE_STEP)
+        # Of scalars: to be told gradients of a picture torch first imports sympy, half a second.
+        probes = (signs, (end - begin) / PROBE_STEP)
+        (one,) = torch.autograd.grad((pictures * probes[0]).sum(), at, retain_graph=True)
+        (other,) = torch.autograd.grad((pictures * probes[1]).sum(), at)
         self._tick()
         # Squared error has no negative products. MS-SSIM has, and where it took their sums for no
         # curvature every move would promise a gain that none keeps.
