@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from streamcodec.errors import InputError
 from streamcodec.nn.spectrum import inverse_stft
 
 from .data import SAMPLE_RATE, SpeechCorpus
@@ -35,7 +36,13 @@ def pesq_scores(reference: np.ndarray, decoded: np.ndarray) -> tuple[float, floa
 
 
 def held_out_clips(corpus: SpeechCorpus, count: int) -> list[np.ndarray]:
-    """Sentences of held-out speakers, spread over the sources."""
+    """Sentences of held-out speakers, spread over the sources.
+
+    Raises
+    ------
+    InputError
+        There are none.
+    """
     by_speaker: dict[str, list[np.ndarray]] = {}
     for u in corpus.utterances:
         if u.held_out and MIN_SECONDS * SAMPLE_RATE <= u.length <= MAX_SECONDS * SAMPLE_RATE:
@@ -46,6 +53,11 @@ def held_out_clips(corpus: SpeechCorpus, count: int) -> list[np.ndarray]:
     while len(clips) < count and any(len(v) > turn for v in by_speaker.values()):
         clips += [v[turn] for v in by_speaker.values() if len(v) > turn]
         turn += 1
+    if not clips:
+        raise InputError(
+            f"expected an utterance of {MIN_SECONDS:g} to {MAX_SECONDS:g} seconds by a speaker "
+            "that training leaves out (one in forty, by name), found none; give more recordings"
+        )
     return clips[:count]
 
 
@@ -104,7 +116,11 @@ def main() -> None:
         state = model.state_dict()
         state |= {("log_gain" if k == "gain.0" else k): v for k, v in saved.items()}
         model.load_state_dict(state)
-    clips = held_out_clips(SpeechCorpus(args.data, args.cache or args.run / "cache"), args.clips)
+    try:
+        corpus = SpeechCorpus(args.data, args.cache or args.run / "cache")
+        clips = held_out_clips(corpus, args.clips)
+    except (InputError, OSError) as error:
+        raise SystemExit(f"evaluate: {error}") from error
     for name, (raw, wide, rate) in evaluate(model.eval(), clips).items():
         print(f"{name:14s} raw {raw:.3f}  WB {wide:.3f}  {rate:7.1f} bit/s")
 
