@@ -15,6 +15,7 @@ COMMANDS = {
     "speech": "train the speech model, stage by stage",
     "image": "train the image model",
     "adopt": "begin a run from a finished model",
+    "grain": "learn how strong the grain is that an image run's pictures lack",
     "grow": "give a run more latents",
     "evaluate": "PESQ of each link of a speech run on held-out speakers",
     "plot": "draw the curves of a run",

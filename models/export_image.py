@@ -16,11 +16,13 @@ from pathlib import Path
 import torch
 
 from streamcodec.core.model_file import identity_of, read_weights
-from streamcodec.image.model import FOR_DECODER, REALISM_FILE
+from streamcodec.image.drawing import FOR_DECODER, GRAIN
+from streamcodec.image.model import REALISM_FILE
 from streamcodec.nn.image import DRAWING
 
-from .export import eight_bit, write_parts
+from .export import eight_bit, half, write_parts
 from .export_prior import integer_prior
+from .grain import GRAIN_FILE
 from .image import held_out_crops, held_out_figures
 from .image_model import PEAK, load_config, load_model
 from .photos import PhotoCorpus
@@ -71,7 +73,9 @@ def export(
 
 
 def export_realism(run: Path, folder: Path) -> dict[str, int]:
-    """Add a run's drawing layers to the model that it began from; returns the file's size.
+    """Add a run's drawing layers, and its grain if it has any, to the model that it began from.
+
+    Returns the file's size.
 
     Raises
     ------
@@ -85,7 +89,11 @@ def export_realism(run: Path, folder: Path) -> dict[str, int]:
         raise ValueError(f"{run} did not begin from {folder}: more than drawing layers differ")
     drawing = {k: v for k, v in found.items() if k not in other}
     described = {FOR_DECODER: identity_of(config, tensors).hex()}
-    part = {Path(REALISM_FILE).stem: (eight_bit(drawing, "", FULLER), described)}
+    exported = eight_bit(drawing, "", FULLER)
+    if (run / GRAIN_FILE).exists():
+        grain = torch.load(run / GRAIN_FILE, map_location="cpu", weights_only=True)
+        exported |= half(grain, GRAIN)
+    part = {Path(REALISM_FILE).stem: (exported, described)}
     return write_parts(folder, part)
 
 

@@ -200,7 +200,7 @@ def decode_image_file(
     check_output(dst.suffix)
     decoder = ImageDecoder(src.read_bytes(), recover=recover, model=model, realism=realism)
     parts, name = decoder.file, decoder.model.name
-    _ = decoder.generator  # what cannot be drawn is said before a file is begun
+    _ = decoder.drawing  # what cannot be drawn is said before a file is begun
     box = decoder.box_of(region, max_pixels)
     begin = time.perf_counter()
     with (

@@ -12,16 +12,16 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from streamcodec.errors import CorruptPacketError, InputError, ModelMismatchError
+from streamcodec.image.drawing import Drawing
 from streamcodec.image.header import parse_alpha
 from streamcodec.image.layout import ImageFile, parse_image
 from streamcodec.image.model import ImageModel, load_image_model
 from streamcodec.image.tile_cache import TileCache
 from streamcodec.image.tiles import Box, divided
-from streamcodec.nn.image import COLOURS, STRIDE, ImageGenerator
+from streamcodec.nn.image import COLOURS, STRIDE
 
 Region = tuple[int, int, int, int]
 """Pixels ``(x0, y0, x1, y1)``, the last ones not included."""
@@ -98,7 +98,7 @@ class ImageDecoder:
         return model
 
     @cached_property
-    def generator(self) -> ImageGenerator:
+    def drawing(self) -> Drawing:
         """What draws.
 
         Raises
@@ -150,7 +150,7 @@ class ImageDecoder:
         while begin < len(windows):
             row = [w for w in windows[begin:] if w.y0 == windows[begin].y0]
             begin += len(row)
-            self.tiles.forget_above(row[0].y0 - self.generator.halo)
+            self.tiles.forget_above(row[0].y0 - self.drawing.halo)
             strip = row[0].scaled(STRIDE).common(pixels)
             rows = np.empty((strip.height, pixels.width, self.file.picture.planes), dtype)
             for window in row:
@@ -192,10 +192,9 @@ class ImageDecoder:
         """Decode the pixels ``part`` of a window into ``target``."""
         picture = self.file.picture
         bounds = self.file.grid.bounds
-        around = window.grown(self.generator.halo, bounds)
+        around = window.grown(self.drawing.halo, bounds)
         latents = self.tiles.latents(around)
-        with torch.no_grad():
-            drawn = self.generator(latents[None])[0]
+        drawn = self.drawing.draw(latents, around)
         inside = part.within(around.scaled(STRIDE)).slices
         drawn = drawn[(slice(None), *inside)]
         if not picture.colour:

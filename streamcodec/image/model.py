@@ -6,14 +6,13 @@ A model is a folder of two safetensors files (see :mod:`streamcodec.core.model_f
 * ``encoder.safetensors``: encoder, the prior in floating point for the search.
 
 It may hold ``realism.safetensors``: drawing layers of G learned against an adversary, which a
-decoder may use in place of those that mind fidelity.
+decoder may use in place of those that mind fidelity, and perhaps how strong the grain is that
+pictures lack (:mod:`streamcodec.nn.grain`).
 """
 
 from __future__ import annotations
 
-import copy
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -33,7 +32,8 @@ from streamcodec.core.model_file import (
 from streamcodec.core.packet import RATES
 from streamcodec.errors import InputError, ModelError
 from streamcodec.image.distortion import DEFAULT_DISTORTION, DISTORTIONS
-from streamcodec.nn.image import DRAWING, ImageEncoder, ImageGenerator
+from streamcodec.image.drawing import Drawing, realistic
+from streamcodec.nn.image import ImageEncoder, ImageGenerator
 from streamcodec.nn.prior import fill_prior
 from streamcodec.nn.spatial_prior import NEIGHBOURS, SpatialPrior
 
@@ -46,8 +46,6 @@ KIND = "image"
 _PARTS = ("decoder", "encoder")
 
 REALISM_FILE = "realism.safetensors"
-FOR_DECODER = "decoder"
-"""What its configuration calls the identity of the decoder that it belongs to."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +85,8 @@ class ImageModel:
     distortion: str = DEFAULT_DISTORTION
     realism_file: Path | None = None
 
-    def drawn_with(self, realism: float) -> ImageGenerator:
-        """The generator for a decoder that asks for so much realism.
+    def drawn_with(self, realism: float) -> Drawing:
+        """What draws for a decoder that asks for so much realism.
 
         Between 0 and 1 its weights lie between those of fidelity and those of realism, which
         works for networks of one descent (network interpolation: Wang et al., *ESRGAN*, ECCV
@@ -105,18 +103,12 @@ class ImageModel:
         if not (math.isfinite(realism) and 0.0 <= realism <= 1.0):
             raise InputError(f"realism must be 0 to 1, not {realism!r}")
         if realism == 0.0:
-            return self.generator
+            return Drawing(self.generator)
         if self.realism_file is None:
             raise InputError(
                 f"the model {self.name} draws for fidelity only; decode its pictures with realism 0"
             )
-        realistic = _realistic(self.realism_file, self.generator, self.identity)
-        generator = copy.deepcopy(self.generator)
-        with torch.no_grad():
-            for name, weight in generator.named_parameters():
-                if name in realistic:
-                    weight.lerp_(realistic[name], realism)
-        return generator
+        return realistic(self.realism_file, self.generator, self.identity, realism)
 
     @property
     def search_dtype(self) -> torch.dtype:
@@ -215,22 +207,3 @@ def _load(folder: Path) -> ImageModel:
         name, identity, rates, gains, trade_offs, encoder, generator, for_search(generator),
         search_prior, coder, distortion, realism_file if realism_file.exists() else None,
     )  # fmt: skip
-
-
-def _realistic(path: Path, generator: ImageGenerator, identity: bytes) -> Mapping[str, Tensor]:
-    """The generator's drawing layers of full realism, by their names in it."""
-    config, tensors = read_weights(path)
-    found = {name: tensor.float() for name, tensor in tensors.items()}
-    wanted = {
-        name: weight.shape
-        for name, weight in generator.named_parameters()
-        if name.split(".")[0] in DRAWING
-    }
-    if {name: tensor.shape for name, tensor in found.items()} != wanted:
-        raise ModelError(f"{path} is damaged: it holds no drawing layers of this generator")
-    if config.get(FOR_DECODER) != identity.hex():
-        raise ModelError(
-            f"{path} belongs to the decoder {config.get(FOR_DECODER)}, not to {identity.hex()}; "
-            "make it anew for this one, or remove it"
-        )
-    return found

@@ -14,18 +14,23 @@ from safetensors.torch import save_file
 
 from streamcodec import decode_image, decode_image_file, encode_image
 from streamcodec.errors import InputError, ModelError
-from streamcodec.image.model import FOR_DECODER, REALISM_FILE, ImageModel, load_image_model
+from streamcodec.image.drawing import FOR_DECODER, GRAIN, GRAIN_SHARE
+from streamcodec.image.model import REALISM_FILE, ImageModel, load_image_model
+from streamcodec.nn.grain import USUAL_STRENGTH, Grain
 from streamcodec.nn.image import DRAWING
 
 
-def add_realism(folder: Path, model: ImageModel, **changes: object) -> Path:
-    """Other drawing layers for a model: its own, painted brighter by 0.1."""
+def add_realism(
+    folder: Path, model: ImageModel, grain: dict[str, torch.Tensor] | None = None, **changes: object
+) -> Path:
+    """Other drawing layers for a model: its own, painted brighter by 0.1; perhaps with grain."""
     state = {
         name: weight.detach().contiguous().clone(memory_format=torch.contiguous_format)
         for name, weight in model.generator.named_parameters()
         if name.split(".")[0] in DRAWING
     }
     state["output.bias"] += 0.1
+    state |= {GRAIN + name: tensor for name, tensor in (grain or {}).items()}
     described = {FOR_DECODER: model.identity.hex(), **changes}
     save_file(state, folder / REALISM_FILE, metadata={"config": json.dumps(described)})
     return folder
@@ -47,7 +52,7 @@ def test_files_do_not_know_of_it(lively_folder: Path, tiny: ImageModel, encoded:
     assert lively.identity == tiny.identity
     plain = decode_image(encoded, model=tiny)
     np.testing.assert_array_equal(decode_image(encoded, model=lively), plain)
-    assert lively.drawn_with(0.0) is lively.generator
+    assert lively.drawn_with(0.0).generator is lively.generator
 
 
 def test_weights_lie_in_between(lively_folder: Path, encoded: bytes) -> None:
@@ -77,6 +82,44 @@ def test_regions_and_files_are_drawn_alike(
         np.testing.assert_array_equal(np.asarray(picture), whole)
 
 
+@pytest.fixture
+def grainy_folder(tiny_folder: Path, tiny: ImageModel, tmp_path: Path) -> Path:
+    """Drawing layers as before, and grain of the usual strength everywhere."""
+    grain = {
+        k: torch.zeros_like(v)
+        for k, v in Grain(tiny.generator.input.out_channels).state_dict().items()
+    }
+    folder = Path(shutil.copytree(tiny_folder, tmp_path / "grainy"))
+    return add_realism(folder, tiny, grain)
+
+
+def test_grain_is_as_strong_as_realism_asks(
+    lively_folder: Path, grainy_folder: Path, encoded: bytes
+) -> None:
+    for realism in (0.5, 1.0):
+        smooth, grainy = (
+            decode_image(encoded, model=folder, realism=realism).astype(float)
+            for folder in (lively_folder, grainy_folder)
+        )
+        inner = (smooth > 40) & (smooth < 215)
+        # Two bands of equal strength, independent but for what filters share.
+        deviation = (grainy - smooth)[inner].std() / 255
+        expected = GRAIN_SHARE * realism * USUAL_STRENGTH * 2**0.5
+        assert deviation == pytest.approx(expected, rel=0.15)
+    plain = decode_image(encoded, model=grainy_folder)
+    np.testing.assert_array_equal(plain, decode_image(encoded, model=lively_folder))
+
+
+def test_grain_of_a_region_is_that_of_the_whole(
+    grainy_folder: Path, encoded: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = decode_image(encoded, model=grainy_folder, realism=1.0).astype(int)
+    part = decode_image(encoded, (21, 33, 95, 140), model=grainy_folder, realism=1.0)
+    assert np.abs(part - whole[33:140, 21:95]).max() <= 1
+    monkeypatch.setattr("streamcodec.image.decoder.WINDOW", 2)
+    assert np.abs(decode_image(encoded, model=grainy_folder, realism=1.0) - whole).max() <= 1
+
+
 @pytest.mark.parametrize("realism", [-0.1, 1.1, float("nan"), float("inf")])
 def test_what_is_out_of_range_is_refused(
     realism: float, lively_folder: Path, encoded: bytes
@@ -97,18 +140,24 @@ def test_a_model_that_cannot_says_so(tiny_folder: Path, encoded: bytes, tmp_path
     assert (tmp_path / "a.png").read_bytes() == b"older"
 
 
-@pytest.mark.parametrize("fault", ["another's", "short", "torn"])
+@pytest.mark.parametrize("fault", ["another's", "short", "torn", "grain"])
 def test_layers_that_do_not_fit_are_refused_where_they_are_wanted(
     fault: str, tiny_folder: Path, tiny: ImageModel, encoded: bytes, tmp_path: Path
 ) -> None:
     folder = Path(shutil.copytree(tiny_folder, tmp_path / "model"))
     if fault == "another's":
         add_realism(folder, tiny, **{FOR_DECODER: "00" * 8})
+    elif fault == "grain":
+        add_realism(folder, tiny, Grain(5).state_dict())
     elif fault == "short":
         save_file({"output.bias": torch.zeros(3)}, folder / REALISM_FILE, metadata={"config": "{}"})
     else:
         (folder / REALISM_FILE).write_bytes(b"\xff" * 100)
-    messages = {"another's": "belongs to the decoder 0000", "short": "no drawing layers"}
+    messages = {
+        "another's": "belongs to the decoder 0000",
+        "short": "no drawing layers",
+        "grain": "grain is not this generator's",
+    }
     model = load_image_model(folder)
     with pytest.raises(ModelError, match=messages.get(fault, REALISM_FILE)):
         decode_image(encoded, model=model, realism=0.5)

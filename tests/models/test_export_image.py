@@ -75,7 +75,7 @@ def test_other_drawing_layers_join_the_model_that_they_began_from(
     assert export_realism(tmp_path / "lively", folder).keys() == {"realism.safetensors"}
     assert all((folder / name).read_bytes() == data for name, data in before.items())
     model = load_image_model(folder)
-    moved = model.drawn_with(1.0).up.weight - model.generator.up.weight
+    moved = model.drawn_with(1.0).generator.up.weight - model.generator.up.weight
     assert torch.allclose(moved, torch.full_like(moved, 0.25), atol=0.02)
     state["generator.blocks.0.mix.weight"] += 0.25
     torch.save(state, path)
