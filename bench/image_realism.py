@@ -31,12 +31,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bench.cache import ResultCache
-from bench.image_classifier import SAMPLE_MEAN, SAMPLE_SCALE, Classifier
+from bench.image_classifier import ORIGINAL, SAMPLE_MEAN, SAMPLE_SCALE, Classifier
 from bench.image_codec import ImageCodec
 from bench.image_measure import ImageBench, PictureResult
 from bench.image_metrics import Fidelity
 from bench.image_quality import add_codec_options, choose_codecs
 from bench.image_report import publish
+from bench.image_strips import draw_strips, middle
 from bench.image_table import BPP
 from bench.metrics import Values
 from bench.pictures import Picture, Pixels, load_pictures
@@ -46,6 +47,9 @@ from bench.table import Column
 DEFAULT_RATE = 0.286
 PATCH, STEP = 256, 128
 """Sides of the patches and distance between them, pixels."""
+
+SHOWN = 3
+"""Pictures that are drawn unless they are named."""
 
 LIKENESS_MODULE = "ssimulacra2"
 
@@ -68,6 +72,8 @@ class Realism:
     ----------
     original, decoded : list of ndarray
         Features of the patches of each picture.
+    crops : dict
+        Middles of the original and of the decoded picture, by the picture's name.
     """
 
     key = "realism-1"
@@ -77,6 +83,7 @@ class Realism:
         self._fidelity = Fidelity()
         self.original: list[Features] = []
         self.decoded: list[Features] = []
+        self.crops: dict[str, tuple[Pixels, Pixels]] = {}
 
     @staticmethod
     def available() -> str | None:
@@ -89,6 +96,7 @@ class Realism:
         """Score one decoded picture, and keep its features."""
         self.original.append(self.features(original))
         self.decoded.append(self.features(decoded))
+        self.crops[name] = middle(original, PATCH), middle(decoded, PATCH)
         values = self._fidelity(name, original, decoded)
         values["ssimulacra2"] = likeness(original, decoded)
         return values
@@ -164,6 +172,7 @@ def measure(
 ) -> list[PictureResult]:
     """Every picture through every codec; the set's distance stands with each of its pictures."""
     results = []
+    columns: dict[str, list[Pixels]] = {}
     for codec in codecs:
         score = Realism()
         bench = ImageBench(pictures, [options.rate], options.fit, score, ResultCache(None))
@@ -173,6 +182,13 @@ def measure(
             if not result.failed:
                 result.values["kid"] = distance
         results += found
+        if options.picture:
+            shown = options.show or [p.name for p in pictures[:SHOWN]]
+            if all(name in score.crops for name in shown):  # none of them has failed
+                columns.setdefault(ORIGINAL, [score.crops[name][0] for name in shown])
+                columns[codec.name] = [score.crops[name][1] for name in shown]
+    if columns:
+        draw_strips(columns, options.picture)
     return results
 
 
@@ -186,6 +202,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise ValueError("--cache: what the network sees is not kept between runs")
         codecs, missing = choose_codecs(options)
         pictures = load_pictures(options.folder, options.limit)
+        if strange := set(options.show or ()) - {p.name for p in pictures}:
+            raise ValueError(f"--show: no pictures {', '.join(sorted(strange))} in the folder")
     except (ValueError, OSError) as error:
         print(f"image_realism: {error}", file=sys.stderr)
         return 2
@@ -202,6 +220,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--rate", type=float, default=DEFAULT_RATE, help=f"bits a pixel (default {DEFAULT_RATE})"
     )
+    parser.add_argument("--picture", type=Path, help="draw middles of some pictures into a PNG")
+    parser.add_argument("--show", nargs="+", help=f"names of those (default: the first {SHOWN})")
     add_codec_options(parser)
     return parser
 

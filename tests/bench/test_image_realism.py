@@ -12,6 +12,7 @@ from bench import image_realism
 from bench.image_codec import Chronometer, ImageCodec
 from bench.image_rate import Encoded
 from bench.image_realism import PATCH, STEP, kernel_distance, patches_of
+from bench.image_strips import GAP, HEADING, draw_strips, middle
 
 RNG = np.random.default_rng(5)
 
@@ -69,7 +70,17 @@ def test_blur_is_neither_real_nor_alike(tmp_path, monkeypatch, capsys):
         image_realism, "choose_codecs", lambda options: ([Blur(0.0), Blur(3.0)], {})
     )
     report = tmp_path / "out" / "r.json"
-    assert image_realism.main([str(tmp_path), "--json", str(report)]) == 0
+    strips = tmp_path / "out" / "strips.png"
+    words = [str(tmp_path), "--json", str(report), "--picture", str(strips), "--show", "1.png"]
+    assert image_realism.main(words) == 0
+    with Image.open(strips) as drawn:
+        assert drawn.size == (3 * PATCH + 2 * GAP, HEADING + PATCH + GAP)
+        columns = np.asarray(drawn)[HEADING : HEADING + PATCH].astype(int)
+    first, second, third = (columns[:, k * (PATCH + GAP) :][:, :PATCH] for k in range(3))
+    with Image.open(tmp_path / "1.png") as original:
+        np.testing.assert_array_equal(first, np.asarray(original)[:, 64:320])
+    np.testing.assert_array_equal(first, second)
+    assert third.std() < 0.8 * first.std()
     import json
 
     rows = {row["codec"]: row["estimates"] for row in json.loads(report.read_text())["rows"]}
@@ -78,6 +89,24 @@ def test_blur_is_neither_real_nor_alike(tmp_path, monkeypatch, capsys):
     assert rows["blur0"]["ssimulacra2"]["value"] == pytest.approx(100.0)
     assert rows["blur3"]["ssimulacra2"]["value"] < 50.0
     assert "KID" in capsys.readouterr().out
+
+
+def test_pictures_that_are_not_there_are_named(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(image_realism.Realism, "available", staticmethod(lambda: None))
+    monkeypatch.setattr(image_realism, "choose_codecs", lambda options: ([Blur(0.0)], {}))
+    Image.new("RGB", (256, 256)).save(tmp_path / "a.png")
+    words = [str(tmp_path), "--picture", str(tmp_path / "s.png"), "--show", "a.png", "b.png"]
+    assert image_realism.main(words) == 2
+    assert "no pictures b.png" in capsys.readouterr().err
+
+
+def test_strips_need_columns_of_one_length(tmp_path):
+    crop = np.zeros((4, 5, 3), np.uint8)
+    assert middle(np.zeros((9, 4, 3), np.uint8), 6).shape == (6, 4, 3)
+    for columns in ({}, {"a": []}, {"a": [crop], "b": [crop, crop]}):
+        with pytest.raises(ValueError, match="one length"):
+            draw_strips(columns, tmp_path / "s.png")
+    assert not (tmp_path / "s.png").exists()
 
 
 def test_missing_packages_are_named(monkeypatch, capsys, tmp_path):
