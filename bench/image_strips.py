@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +13,8 @@ from bench.pictures import Pixels
 GAP = 4
 """Pixels between crops."""
 
-HEADING = 26
-"""Pixels above the first row."""
+HEADING = 46
+"""Pixels above the first row: two lines of a heading."""
 
 LETTERS = 15
 """Size of the headings."""
@@ -50,6 +50,17 @@ def draw_strips(columns: Mapping[str, Sequence[Pixels]], path: Path) -> None:
     image = Image.fromarray(canvas)
     pen, font = ImageDraw.Draw(image), ImageFont.load_default(LETTERS)
     for column, heading in enumerate(columns):
-        pen.text((column * (width + GAP) + 2, 4), heading, fill=(0, 0, 0), font=font)
+        lines = _broken(heading, lambda text: pen.textlength(text, font) <= width - 4)
+        pen.text((column * (width + GAP) + 2, 4), lines, fill=(0, 0, 0), font=font)
     path.parent.mkdir(parents=True, exist_ok=True)
     image.save(path, optimize=True)
+
+
+def _broken(heading: str, fits: Callable[[str], bool]) -> str:
+    """A heading in lines that fit, broken behind colons."""
+    lines = [""]
+    for part in heading.replace(":", ":\n").split("\n"):
+        if lines[-1] and not fits(lines[-1] + part):
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(lines)

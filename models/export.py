@@ -35,6 +35,10 @@ def read_run(run: Path) -> tuple[SpeechModel, dict[str, Any]]:
     return load_model(run, load_config(run)).eval(), inherited(run)
 
 
+ENDS = ("input", "output")
+"""Layers of the vocoder that stay in half precision."""
+
+
 def export(run: Path, folder: Path) -> dict[str, int]:
     """Write the files of a model; returns their sizes in bytes."""
     model, extra = read_run(run)
@@ -64,7 +68,7 @@ def export(run: Path, folder: Path) -> dict[str, int]:
     decoder["gains"] = model.log_gain.detach().exp()
     encoder = half(model.encoder.state_dict(), "encoder.")
     encoder["filterbank"] = model.mel.filterbank
-    vocoder = half(model.vocoder.state_dict(), "vocoder.")
+    vocoder = eight_bit(model.vocoder.state_dict(), "vocoder.", ENDS)
     shape = {"channels": c.vocoder_channels, "hidden": c.vocoder_hidden, "blocks": c.vocoder_blocks}
     judges = run / "discriminator.pt"
     parts: dict[str, tuple[dict[str, Tensor], dict[str, Any]]] = {
