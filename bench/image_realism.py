@@ -96,7 +96,8 @@ class Realism:
         """Score one decoded picture, and keep its features."""
         self.original.append(self.features(original))
         self.decoded.append(self.features(decoded))
-        self.crops[name] = middle(original, PATCH), middle(decoded, PATCH)
+        # Copies: whole pictures are not to be kept for their middles.
+        self.crops[name] = middle(original, PATCH).copy(), middle(decoded, PATCH).copy()
         values = self._fidelity(name, original, decoded)
         values["ssimulacra2"] = likeness(original, decoded)
         return values

@@ -10,7 +10,6 @@ residuals of crops on all rungs, goes into ``grain.pt`` of the run, and with
 from __future__ import annotations
 
 import argparse
-import time
 from pathlib import Path
 
 import numpy as np
@@ -19,18 +18,17 @@ from torch import Tensor
 
 from streamcodec.nn.grain import Grain, surprise
 
-from . import losses
+from .image import held_out_crops
 from .image_model import ImageModel, load_config, load_model
 from .photos import PhotoCorpus
 from .precision import narrow
+from .stage import Stage
 
 GRAIN_FILE = "grain.pt"
 """What was learned, in the run's folder."""
 
 LUMA = (0.299, 0.587, 0.114)
 """Of red, green and blue (ITU-R BT.601)."""
-
-HELD_OUT_CROPS, HELD_OUT_SEED = 24, 1
 
 
 @torch.no_grad()
@@ -48,8 +46,8 @@ def residuals(model: ImageModel, pixels: Tensor, rate: Tensor) -> tuple[Tensor, 
     return composed.float(), lacking
 
 
-def train(args: argparse.Namespace) -> float:
-    """Train until the minutes are spent; gives the loss on held-out crops."""
+def train(args: argparse.Namespace) -> None:
+    """Train until the minutes are spent, from where an earlier run was interrupted."""
     torch.manual_seed(args.seed)
     torch.set_num_threads(args.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -58,33 +56,25 @@ def train(args: argparse.Namespace) -> float:
     grain = Grain(config.channels).to(device)
     corpus = PhotoCorpus(args.data, args.cache or args.run / "cache")
     crops = corpus.crops(args.side, args.batch, np.random.default_rng(args.seed))
+    held = held_out_crops(corpus).to(device)
     odds = torch.tensor(config.rate_odds)
-    optimizer = torch.optim.AdamW(grain.parameters(), lr=args.lr, betas=(0.9, 0.99))
-    seen: list[float] = []
-    begun = shown = time.monotonic()
-    while (progress := (time.monotonic() - begun) / (60 * args.minutes)) < 1.0:
+    stage = Stage("grain", args, {"grain": grain})
+    stage.resume()
+
+    def loss_of(progress: float) -> dict[str, Tensor]:
         pixels = torch.from_numpy(next(crops)).to(device)
         rate = torch.multinomial(odds, len(pixels), replacement=True).to(device)
         composed, lacking = residuals(model, pixels, rate)
-        loss = surprise(grain(composed), lacking)
-        optimizer.param_groups[0]["lr"] = args.lr * losses.cosine(progress)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        seen.append(float(loss.detach()))
-        if time.monotonic() - shown > args.print_seconds:
-            shown = time.monotonic()
-            minutes = (shown - begun) / 60
-            print(f"grain {minutes:6.1f} min  loss {np.mean(seen):.4f}", flush=True)
-            seen = []
-    fixed = np.random.default_rng(HELD_OUT_SEED)
-    held = next(corpus.crops(args.side, HELD_OUT_CROPS, fixed, held_out=True))
-    found = held_out_surprise(model, grain, torch.from_numpy(held).to(device))
-    part = args.run / "grain.part"
-    torch.save(grain.state_dict(), part)
-    part.replace(args.run / GRAIN_FILE)
-    print(f"grain: held out {found:.4f}", flush=True)
-    return found
+        return {"loss": surprise(grain(composed), lacking)}
+
+    def keep() -> None:
+        averaged = {k.removeprefix("grain."): v for k, v in stage.averaged().items()}
+        part = args.run / "grain.part"
+        torch.save(averaged, part)
+        part.replace(args.run / GRAIN_FILE)
+        grain.load_state_dict(averaged)
+
+    stage.run(loss_of, keep, lambda: {"surprise": held_out_surprise(model, grain, held)})
 
 
 @torch.no_grad()
@@ -111,6 +101,10 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--threads", type=int, default=1)
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--print-seconds", type=float, default=30.0)
+    p.add_argument("--save-seconds", type=float, default=240.0)
+    p.add_argument("--check-minutes", type=float, default=10.0, help="between held-out figures")
+    # What Stage asks for besides; a small network with a smooth loss has no need to choose.
+    p.set_defaults(optimizer="adamw", clip=5.0, decay=0.99)
     return p
 
 

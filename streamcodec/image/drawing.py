@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from streamcodec.core.model_file import fill, read_weights
 from streamcodec.errors import ModelError
 from streamcodec.image.tiles import Box
-from streamcodec.nn.grain import BANDS, MARGIN, Grain, bands_of
+from streamcodec.nn.grain import MARGIN, Grain, bands_of
 from streamcodec.nn.image import DRAWING, PATCH, STRIDE, ImageGenerator
 
 FOR_DECODER = "decoder"
@@ -123,16 +123,19 @@ def _noise_bands(place: Box) -> Tensor:
     """Bands ``(BANDS, h, w)`` of unit variance of the noise of these pixels."""
     around = Box(place.y0 - MARGIN, place.y1 + MARGIN, place.x0 - MARGIN, place.x1 + MARGIN)
     white = torch.from_numpy(white_noise(around))
-    return bands_of(white[None, None])[0] / torch.from_numpy(_deviations())[:, None, None]
+    return bands_of(white[None, None])[0] / _deviations()
 
 
 @cache
-def _deviations() -> NDArray[np.float32]:
-    """Standard deviation of each band of white noise: that of the filter's own coefficients."""
+def _deviations() -> Tensor:
+    """Standard deviations of the bands of white noise, ``(BANDS, 1, 1)``.
+
+    The variance of a band is the sum of the squares of its filter's coefficients.
+    """
     side = 4 * MARGIN + 1
     impulse = torch.zeros(1, 1, side, side)
     impulse[0, 0, side // 2, side // 2] = 1.0
-    return bands_of(impulse)[0].square().sum((1, 2)).sqrt().numpy().reshape(BANDS)
+    return bands_of(impulse)[0].square().sum((1, 2), keepdim=True).sqrt()
 
 
 def white_noise(place: Box) -> NDArray[np.float32]:
@@ -148,6 +151,7 @@ def white_noise(place: Box) -> NDArray[np.float32]:
 
 
 def _scrambled(bits: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """Other bits, of which each depends on all of these."""
     bits = bits ^ (bits >> np.uint32(16))
     bits = bits * np.uint32(0x85EBCA6B)
     bits = bits ^ (bits >> np.uint32(13))

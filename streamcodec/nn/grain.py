@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from streamcodec.nn.boxes import box_means
 from streamcodec.nn.image import FOLD, PATCH
 
 BOXES = (3, 9)
@@ -69,7 +70,7 @@ def bands_of(planes: Tensor) -> Tensor:
     bands, rest = [], planes
     for side in BOXES:
         edge = side // 2
-        smooth = F.avg_pool2d(F.avg_pool2d(rest, (side, 1), 1), (1, side), 1)
+        smooth = box_means(rest, side)
         bands.append(rest[:, :, edge:-edge, edge:-edge] - smooth)
         rest = smooth
     height, width = rest.shape[2:]

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
+from streamcodec.nn.boxes import box_means
 from streamcodec.nn.image import COLOURS, STRIDE
 
 FIRST_PATCH = 4
@@ -99,8 +100,7 @@ def in_bands(pixels: Tensor) -> Tensor:
     for side, gain in BANDS:
         edge = side // 2
         smooth = F.pad(rest, (edge, edge, edge, edge), mode="reflect")
-        # Along one axis after the other: 18 sums in place of 81.
-        smooth = F.avg_pool2d(F.avg_pool2d(smooth, (side, 1), 1), (1, side), 1)
+        smooth = box_means(smooth, side)
         bands.append(gain * (rest - smooth))
         rest = smooth
     return torch.cat([*bands, COARSE_GAIN * (rest - 0.5)], dim=1)

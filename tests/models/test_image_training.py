@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from streamcodec_models import image
 from streamcodec_models.image_model import ImageConfig, ImageModel, load_config
-from streamcodec_models.image_objectives import LOSSES, objective_of
+from streamcodec_models.image_objectives import LOSSES, Objective, objective_of
 from streamcodec_models.plot import read_curve
 from streamcodec_models.stage import Stage
 
@@ -36,6 +36,16 @@ class Clock:
     def monotonic(self) -> float:
         self.now += 1.0
         return self.now
+
+
+def minimize(objective: Objective, pixels: torch.Tensor, rate: torch.Tensor, *, steps: int) -> None:
+    """Take steps of Adam on one batch."""
+    parameters = [p for m in objective.trained.values() for p in m.parameters()]
+    optimizer = torch.optim.Adam(parameters, lr=3e-3)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        objective(pixels, rate, 0.5)["loss"].backward()
+        optimizer.step()
 
 
 def photographs(count: int, seed: int = 0) -> torch.Tensor:
@@ -135,12 +145,7 @@ def test_ms_ssim_is_what_its_loss_raises(tmp_path: Path) -> None:
         torch.manual_seed(0)
         model = ImageModel(TINY)
         objective = objective_of(model, torch.tensor(TINY.lambdas), options("--loss", loss))
-        parameters = [p for m in objective.trained.values() for p in m.parameters()]
-        optimizer = torch.optim.Adam(parameters, lr=3e-3)
-        for _ in range(60):
-            optimizer.zero_grad()
-            objective(pixels, rate, 0.5)["loss"].backward()
-            optimizer.step()
+        minimize(objective, pixels, rate, steps=60)
         with torch.no_grad():
             reached[loss] = float(ms_ssim(model(pixels, rate)[0].clamp(0, 1), pixels).mean())
     assert reached["ms-ssim"] > reached["mse"]

@@ -14,7 +14,7 @@ from streamcodec_models.likeness import Likeness, classifier_likeness
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tests.models.test_image_training import TINY, options, photographs
+from tests.models.test_image_training import TINY, minimize, options, photographs
 
 
 def small_likeness() -> Likeness:
@@ -62,12 +62,7 @@ def test_training_against_it_makes_pictures_more_alike(tmp_path: Path) -> None:
         )
         distance = small_likeness()
         objective = Perceptual(model, torch.tensor(TINY.lambdas), adversary, distance, args)
-        parameters = [p for m in objective.trained.values() for p in m.parameters()]
-        optimizer = torch.optim.Adam(parameters, lr=3e-3)
-        for _ in range(40):
-            optimizer.zero_grad()
-            objective(pixels, rate, 0.5)["loss"].backward()
-            optimizer.step()
+        minimize(objective, pixels, rate, steps=40)
         with torch.no_grad():
             reached[pull] = float(distance(model(pixels, rate)[0].clamp(0, 1), pixels))
     assert reached[4.0] < 0.95 * reached[0.0]
