@@ -55,6 +55,9 @@ def adopt(folder: Path, run: Path) -> list[str]:
     for name in ("encoder", "vocoder"):
         tensors |= parts[name][1] if name in parts else {}
     tensors["log_gain"] = tensors["gains"].log()
+    # Of pictures; early models know one way between latents and symbols, there and back.
+    tensors["log_step"] = tensors["steps"].log() if "steps" in tensors else -tensors["log_gain"]
+    tensors["offset"] = tensors.get("offsets", torch.zeros_like(tensors["gains"]))
     integers = read_integer_prior(described, tensors).network
     run.mkdir(parents=True, exist_ok=True)
     if described.get("kind") == "image":

@@ -68,6 +68,8 @@ def export(
     decoder = eight_bit(model.generator.state_dict(), "generator.", keep)
     decoder |= {f"integer_prior.{k}": torch.from_numpy(v) for k, v in tensors.items()}
     decoder["gains"] = model.log_gain.detach().exp()
+    decoder["steps"] = model.log_step.detach().exp()
+    decoder["offsets"] = model.offset.detach().clone()
     encoder = eight_bit(model.encoder.state_dict(), "encoder.", keep)
     return write_parts(folder, {"decoder": (decoder, config), "encoder": (encoder, {})})
 

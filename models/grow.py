@@ -115,6 +115,8 @@ def grown(model: AnyModel, latents: int, seen: Seen) -> AnyModel:
         state["prior.output.weight"][rated] = 0.0
         state["prior.output.bias"][rated] = NEW_LOG_SCALE if half else 0.0
     state["log_gain"][:, new] = -seen.steps.log()[:, None]
+    if "log_step" in state:
+        state["log_step"][:, new], state["offset"][:, new] = seen.steps.log()[:, None], 0.0
     larger.load_state_dict(state)
     return larger
 

@@ -6,7 +6,8 @@ Starts from whatever the run folder holds, resumes where it was interrupted, wri
 ``curve-image.tsv`` and, every ten minutes and at the end, rate and PSNR on held-out pictures
 into ``held-out-image.tsv``. The same command uses a CUDA
 GPU if there is one. ``--loss`` trains a finished run on towards MS-SSIM or against an adversary
-(:mod:`streamcodec_models.image_objectives`), as a stage of its own.
+(:mod:`streamcodec_models.image_objectives`), ``--search`` on what a search finds
+(:mod:`streamcodec_models.image_searched`), as stages of their own.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from torch import Tensor
 from streamcodec.image.distortion import ms_ssim
 
 from .image_model import ImageModel, load_config, load_model
-from .image_objectives import LOSSES, PERCEPTUAL, objective_of
+from .image_objectives import LOSSES, PERCEPTUAL, Objective, objective_of
+from .image_searched import SearchedRateDistortion
 from .photos import PhotoCorpus
 from .plot import draw_if_possible
 from .precision import narrow
@@ -31,6 +33,8 @@ from .stage import Stage
 
 HELD_OUT_SIDE = 256
 HELD_OUT_CROPS = 24
+SEARCHED_CROPS = 4
+"""Those of them that are searched, too, where training is on what a search finds."""
 
 
 def train(args: argparse.Namespace) -> None:
@@ -53,8 +57,14 @@ def train(args: argparse.Namespace) -> None:
     crops = corpus.crops(args.side, args.batch, np.random.default_rng(args.seed))
     held = held_out_crops(corpus).to(device)
     lambdas = torch.tensor(config.lambdas, device=device)
-    objective = objective_of(model, lambdas, args)
-    stage = Stage("image" if args.loss == "mse" else f"image-{args.loss}", args, objective.trained)
+    objective: Objective
+    if args.search:
+        objective = SearchedRateDistortion(
+            model, lambdas, args.loss, args.search, args.replay, args.seed
+        )
+    else:
+        objective = objective_of(model, lambdas, args)
+    stage = Stage(stage_name(args), args, objective.trained)
     stage.on_save = objective.save
     stage.resume()
     odds = torch.tensor(config.rate_odds)
@@ -68,9 +78,22 @@ def train(args: argparse.Namespace) -> None:
         store(args.run, model, stage)
         model.load_state_dict(load_model(args.run, config).to(device).state_dict())
 
-    stage.run(loss_of, keep, lambda: held_out_figures(model, held))
+    def figures() -> dict[str, float]:
+        found = held_out_figures(model, held)
+        if isinstance(objective, SearchedRateDistortion):
+            found |= objective.held_out(held[:SEARCHED_CROPS])
+        return found
+
+    stage.run(loss_of, keep, figures)
     picture = draw_if_possible(args.run)
     print(f"curves: {picture or 'not drawn (none yet, or no matplotlib)'}", flush=True)
+
+
+def stage_name(args: argparse.Namespace) -> str:
+    """What curves and checkpoints of these options are called."""
+    if args.search:
+        return "image-searched"
+    return "image" if args.loss == "mse" else f"image-{args.loss}"
 
 
 def held_out_crops(corpus: PhotoCorpus) -> Tensor:
@@ -99,7 +122,7 @@ def store(run: Path, model: ImageModel, stage: Stage) -> None:
     """Put the averaged weights into the run's model file."""
     state = model.state_dict()
     for name, value in stage.averaged().items():
-        state["log_gain" if name == "gain.0" else name] = value
+        state[name.removeprefix("lattice.")] = value
     part = run / "model.part"
     torch.save(state, part)
     part.replace(run / "model.pt")
@@ -113,6 +136,16 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--minutes", type=float, default=60.0)
     p.add_argument("--cache", type=Path, help="decoded pictures (default: RUN/cache)")
     p.add_argument("--loss", choices=LOSSES, default="mse")
+    p.add_argument(
+        "--search", type=int, default=0, metavar="STEPS",
+        help="train generator and prior on what so many steps of annealing find",
+    )  # fmt: skip
+    p.add_argument(
+        "--replay",
+        type=int,
+        default=3,
+        help="with --search: crops searched before that are learned from beside each new one",
+    )
     p.add_argument("--batch", type=int, default=8)
     p.add_argument("--side", type=int, default=128, help="crop side, a multiple of 16")
     p.add_argument("--lr", type=float, default=1e-3)
@@ -144,7 +177,11 @@ def parser() -> argparse.ArgumentParser:
 
 def main() -> None:
     """Command line of the training."""
-    train(parser().parse_args())
+    p = parser()
+    args = p.parse_args()
+    if args.search and args.loss == PERCEPTUAL:
+        p.error("--search goes with the losses mse and ms-ssim")
+    train(args)
 
 
 if __name__ == "__main__":

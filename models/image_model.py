@@ -41,8 +41,12 @@ class ImageConfig:
     """What the search is to call close, unless a caller says otherwise."""
 
 
+LATTICE = ("log_gain", "log_step", "offset")
+"""Parameters of a model that lead from latents to the lattices of its rungs, and back."""
+
+
 class ImageModel(nn.Module):
-    """All networks of the image codec, with the gains that turn latents into integers."""
+    """All networks of the image codec, and what leads from latents to integers and back."""
 
     def __init__(self, config: ImageConfig) -> None:
         super().__init__()
@@ -59,6 +63,10 @@ class ImageModel(nn.Module):
         self.log_gain = nn.Parameter(
             torch.log(torch.tensor(c.rate_scales))[:, None].repeat(1, c.latent_dim)
         )
+        # The way back: steps need not be the gains' inverse, and with an offset of its own G can
+        # tell a rung from the others.
+        self.log_step = nn.Parameter(-self.log_gain.detach())
+        self.offset = nn.Parameter(torch.zeros_like(self.log_gain))
 
     def quantize(self, latents: Tensor, rate: Tensor) -> tuple[Tensor, Tensor]:
         """Round latents ``(n, h, w, c)`` on the lattice of their rung.
@@ -72,12 +80,17 @@ class ImageModel(nn.Module):
         through = symbols + (scaled - scaled.detach())
         location, log_scale = self.prior.distributions(symbols, rate)
         bits = coded_bits(scaled, symbols, location, log_scale)
-        return through / gain, bits.flatten(1).sum(1)
+        return self.from_lattice(through, rate), bits.flatten(1).sum(1)
+
+    def from_lattice(self, symbols: Tensor, rate: Tensor) -> Tensor:
+        """Latents ``(n, h, w, c)`` of symbols on the lattices of their rungs ``(n,)``."""
+        offset, step = self.offset[rate], self.log_step[rate].exp()
+        return (symbols + offset[:, None, None]) * step[:, None, None]
 
     def dequantized(self, latents: Tensor, rate: Tensor) -> Tensor:
         """Latents ``(n, h, w, c)`` as a decoder has them, no gradient."""
         gain = torch.exp(self.log_gain.detach()[rate])[:, None, None]
-        return torch.round(latents.detach() * gain) / gain
+        return self.from_lattice(torch.round(latents.detach() * gain), rate).detach()
 
     def forward(self, pixels: Tensor, rate: Tensor) -> tuple[Tensor, Tensor]:
         """Decoded pixels, and bits a pixel of each crop."""
@@ -103,5 +116,9 @@ def load_model(run: Path, config: ImageConfig) -> ImageModel:
     model = ImageModel(config)
     path = run / "model.pt"
     if path.exists():
-        model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        # Earlier runs knew one way between latents and symbols, there and back.
+        state.setdefault("log_step", -state["log_gain"])
+        state.setdefault("offset", torch.zeros_like(state["log_gain"]))
+        model.load_state_dict(state)
     return model

@@ -26,7 +26,7 @@ from streamcodec.nn.image import DRAWING
 
 from . import losses
 from .image_adversary import PictureAdversary
-from .image_model import PEAK, ImageModel
+from .image_model import LATTICE, PEAK, ImageModel
 from .likeness import Likeness, classifier_likeness
 from .precision import narrow
 
@@ -85,7 +85,7 @@ class RateDistortion:
             "encoder": model.encoder,
             "generator": model.generator,
             "prior": model.prior,
-            "gain": nn.ParameterList([model.log_gain]),
+            "lattice": nn.ParameterDict({name: getattr(model, name) for name in LATTICE}),
         }
 
     def __call__(self, pixels: Tensor, rate: Tensor, progress: float) -> dict[str, Tensor]:

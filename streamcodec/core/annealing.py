@@ -102,7 +102,7 @@ def anneal(
     ----------
     guess
         The encoder's latents in lattice units.
-        Channels that round to zero everywhere stay as they are, see
+        Channels that round to zero everywhere stay zero, see
         :func:`streamcodec.core.lattice.silent_channels`.
     trade_off
         Distance that is worth one bit.
@@ -111,9 +111,11 @@ def anneal(
     heard
         Told before each step where the latents are.
     """
-    z = guess.clone().requires_grad_()
+    silent = silent_channels(guess)
+    # From a guess beside zero they would now and then be drawn at one.
+    z = guess.masked_fill(silent, 0.0).requires_grad_()
     first, second = torch.zeros_like(z), torch.zeros_like(z)
-    size = STEP_SIZE * (~silent_channels(guess)).float()
+    size = STEP_SIZE * (~silent).float()
     for i in range(iterations):
         heard(z.detach())
         temperature = HOTTEST * (COLDEST / HOTTEST) ** (i / iterations)

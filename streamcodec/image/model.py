@@ -63,6 +63,8 @@ class ImageModel:
         Nominal bits a pixel of the rungs, ascending.
     gains : Tensor
         ``(rungs, latent_dim)``; latents times gains are in lattice units.
+    steps, offsets : Tensor
+        ``(rungs, latent_dim)``, the way back: see :meth:`from_lattice`.
     trade_offs : tuple of float
         Mean squared error (pixels in 0..1) worth one bit a pixel at each rung, as trained.
     distortion : str
@@ -76,6 +78,8 @@ class ImageModel:
     identity: bytes
     rates: tuple[float, ...]
     gains: Tensor
+    steps: Tensor
+    offsets: Tensor
     trade_offs: tuple[float, ...]
     encoder: ImageEncoder
     generator: ImageGenerator
@@ -109,6 +113,14 @@ class ImageModel:
                 f"the model {self.name} draws for fidelity only; decode its pictures with realism 0"
             )
         return realistic(self.realism_file, self.generator, self.identity, realism)
+
+    def from_lattice(self, symbols: Tensor, rung: int) -> Tensor:
+        """Latents of symbols ``(..., latent_dim)`` on a rung's lattice.
+
+        Steps are near to the gains' inverse. With offsets, rung by rung, the generator is told how
+        much of a picture its latents can hold.
+        """
+        return (symbols + self.offsets[rung]) * self.steps[rung]
 
     @property
     def search_dtype(self) -> torch.dtype:
@@ -181,6 +193,9 @@ def _load(folder: Path) -> ImageModel:
         fill_prior(search_prior, encoder_tensors, integers.network)
         coder = GridCoder(integers, NEIGHBOURS)
         gains = tensors["gains"].float()
+        # Early models know one way between latents and symbols, there and back.
+        steps = tensors["steps"].float() if "steps" in tensors else 1.0 / gains
+        offsets = tensors["offsets"].float() if "offsets" in tensors else torch.zeros_like(gains)
         rates = tuple(float(r) for r in config["rates"])
         trade_offs = tuple(float(t) for t in config["trade_offs"])
         name = str(config["name"])
@@ -190,9 +205,10 @@ def _load(folder: Path) -> ImageModel:
     rungs = len(rates)
     if not (
         1 <= rungs <= RATES
-        and gains.shape == (rungs, widths["latent_dim"])
+        and gains.shape == steps.shape == offsets.shape == (rungs, widths["latent_dim"])
         and len(trade_offs) == rungs == coder.prior.rates
-        and bool((gains.isfinite() & (gains > 0)).all())
+        and all(bool((t.isfinite() & (t > 0)).all()) for t in (gains, steps))
+        and bool(offsets.isfinite().all())
         and min(trade_offs) > 0
     ):
         raise ModelError(f"the model in {folder} is damaged: gains, rates and trade-offs differ")
@@ -204,6 +220,7 @@ def _load(folder: Path) -> ImageModel:
     identity = identity_of(config, tensors)
     realism_file = folder / REALISM_FILE
     return ImageModel(
-        name, identity, rates, gains, trade_offs, encoder, generator, for_search(generator),
-        search_prior, coder, distortion, realism_file if realism_file.exists() else None,
+        name, identity, rates, gains, steps, offsets, trade_offs, encoder, generator,
+        for_search(generator), search_prior, coder, distortion,
+        realism_file if realism_file.exists() else None,
     )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -49,9 +50,9 @@ class WindowProblem:
         tick: Callable[[], None],
     ) -> None:
         self._model = model
-        self._gain = model.gains[rung]
         self._trade_off = model.trade_offs[rung]
         self._rung = torch.tensor([rung])
+        self._from_lattice = partial(model.from_lattice, rung=rung)
         self._place = place
         self._distortion = distortion
         self._control = control
@@ -69,7 +70,7 @@ class WindowProblem:
         place = self._place
         inner, outer = place.inner, place.fixed.shape
         around = (0, 0, inner.x0, outer[1] - inner.x1, inner.y0, outer[0] - inner.y1)
-        everything = place.fixed + F.pad(latents / self._gain, around)
+        everything = place.fixed + F.pad(self._from_lattice(latents), around)
         pictures = self._model.search_generator(everything.to(self._model.search_dtype)).float()
         pictures = pictures[(slice(None), slice(None), *place.seen.slices)]
         if not self._colour:

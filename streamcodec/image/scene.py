@@ -66,6 +66,7 @@ class Scene:
                 shared = grid[tile].common(around)
                 found = self._found[tile][shared.within(grid[tile]).slices]
                 fixed[shared.within(around).slices] = found
+        fixed = self._model.from_lattice(fixed, rung)
         fixed[inner.slices] = 0.0
         seen = window.box.grown(SEEN, grid.bounds).scaled(STRIDE).common(grid.pixels)
         return Surroundings(
@@ -73,7 +74,7 @@ class Scene:
             tiles=[grid[t].within(window.box) for t in window.tiles],
             inner=inner,
             guess=guess,
-            fixed=fixed / gain,
+            fixed=fixed,
             seen=seen.within(around.scaled(STRIDE)),
             target=self._target(seen),
         )

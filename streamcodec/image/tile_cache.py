@@ -63,7 +63,7 @@ class TileCache:
             symbols = self._tiles[number][shared.within(tile).slices].float()
             item = self._file.tiles.get(number)
             if item is not None and number not in self._lost:
-                latents[shared.within(box).slices] = symbols / self._model.gains[item[0].rung]
+                latents[shared.within(box).slices] = self._model.from_lattice(symbols, item[0].rung)
             self._tiles.move_to_end(number)
         self._forget(set(numbers))
         return latents

@@ -66,8 +66,20 @@ def networks(
     return encoder.eval(), generator.eval(), prior
 
 
-def save_tiny_model(folder: Path, seed: int = 5, *, shortcut: bool = False) -> Path:
-    """Write the model as a folder that the library loads."""
+def save_tiny_model(
+    folder: Path,
+    seed: int = 5,
+    *,
+    shortcut: bool = False,
+    way_back: bool = False,
+    steps: float | None = None,
+    offsets: float | None = None,
+) -> Path:
+    """Write the model as a folder that the library loads.
+
+    With a ``way_back`` it has steps and offsets from symbols to latents: some, or the same ones
+    for all.
+    """
     encoder, generator, prior = networks(seed, shortcut=shortcut)
     tensors, numbers = integer_prior(prior)
     config = {
@@ -87,6 +99,14 @@ def save_tiny_model(folder: Path, seed: int = 5, *, shortcut: bool = False) -> P
     decoder = {f"generator.{k}": v for k, v in generator.state_dict().items()}
     decoder |= {f"integer_prior.{k}": torch.from_numpy(v) for k, v in tensors.items()}
     decoder["gains"] = torch.tensor(GAINS)[:, None].repeat(1, LATENT_DIM)
+    if way_back:
+        random = torch.Generator().manual_seed(seed)
+        shape = decoder["gains"].shape
+        decoder["steps"] = (1.0 + 0.2 * torch.rand(shape, generator=random)) / decoder["gains"]
+        decoder["offsets"] = 0.3 * torch.randn(shape, generator=random)
+        for name, value in (("steps", steps), ("offsets", offsets)):
+            if value is not None:
+                decoder[name].fill_(value)
     guide = {f"encoder.{k}": v for k, v in encoder.state_dict().items()}
     guide |= {
         f"prior.{k}": v

@@ -19,7 +19,7 @@ from streamcodec_models.plot import read_curve
 
 from streamcodec.image.model import load_image_model
 from streamcodec.nn.grain import Grain
-from tests.models.test_image_training import SIDE, TINY, Clock, photographs
+from tests.models.image_runs import SIDE, TINY, Clock, photographs
 
 
 @pytest.fixture

@@ -2,97 +2,20 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
-from streamcodec_models import image
-from streamcodec_models.image_model import ImageConfig, ImageModel, load_config
-from streamcodec_models.image_objectives import LOSSES, Objective, objective_of
+from streamcodec_models.image_model import ImageModel, load_config
+from streamcodec_models.image_objectives import LOSSES, objective_of
 from streamcodec_models.plot import read_curve
 from streamcodec_models.stage import Stage
 
 from streamcodec.image.distortion import ms_ssim
 from streamcodec.nn.image import DRAWING
 from streamcodec.nn.patch_discriminator import PatchDiscriminator
-
-TINY = ImageConfig(
-    latent_dim=8, patch_channels=16, channels=16, encoder_patch_blocks=1, encoder_blocks=1,
-    generator_patch_blocks=1, generator_blocks=1, prior_hidden=16,
-)  # fmt: skip
-SIDE = 192
-
-
-class Clock:
-    """A second passes with every look at it."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def monotonic(self) -> float:
-        self.now += 1.0
-        return self.now
-
-
-def minimize(objective: Objective, pixels: torch.Tensor, rate: torch.Tensor, *, steps: int) -> None:
-    """Take steps of Adam on one batch."""
-    parameters = [p for m in objective.trained.values() for p in m.parameters()]
-    optimizer = torch.optim.Adam(parameters, lr=3e-3)
-    for _ in range(steps):
-        optimizer.zero_grad()
-        objective(pixels, rate, 0.5)["loss"].backward()
-        optimizer.step()
-
-
-def photographs(count: int, seed: int = 0) -> torch.Tensor:
-    """Smooth colours with edges, ``(count, 3, SIDE, SIDE)``."""
-    rng = torch.Generator().manual_seed(seed)
-    small = torch.rand(count, 3, 6, 6, generator=rng)
-    smooth = torch.nn.functional.interpolate(small, SIDE, mode="bicubic").clamp(0, 1)
-    return torch.where(smooth > 0.5, smooth, 0.7 * smooth)
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    folder = tmp_path / "data"
-    folder.mkdir()
-    rows = ["file,split"]
-    for number, pixels in enumerate(photographs(3)):
-        # Held-out crops are larger than those that are trained on.
-        samples = np.asarray((pixels.permute(1, 2, 0) * 255).to(torch.uint8)).repeat(2, 0)
-        Image.fromarray(samples.repeat(2, 1)).save(folder / f"{number}.png")
-        rows.append(f"{number}.png,{'val' if number == 2 else 'train'}")
-    (folder / "manifest.csv").write_text("\n".join(rows) + "\n")
-    return folder
-
-
-@pytest.fixture
-def train(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    def run(loss: str, *more: str, seconds: int = 12) -> dict[str, torch.Tensor]:
-        folder = tmp_path / "run"
-        folder.mkdir(exist_ok=True)
-        if not (folder / "config.json").exists():
-            (folder / "config.json").write_text(json.dumps(asdict(TINY)))
-        monkeypatch.setattr("streamcodec_models.stage.time", Clock())
-        monkeypatch.setattr(image, "HELD_OUT_CROPS", 2)
-        arguments = [
-            "--data", str(data), "--run", str(folder), "--minutes", str(seconds / 60),
-            "--batch", "2", "--side", "64", "--loss", loss, "--adversary-from", "0",
-            *more,
-        ]  # fmt: skip
-        image.train(image.parser().parse_args(arguments))
-        state: dict[str, torch.Tensor] = torch.load(folder / "model.pt", weights_only=True)
-        return state
-
-    return run
-
-
-def options(*more: str, run: Path = Path("nowhere")):
-    return image.parser().parse_args(["--data", "x", "--run", str(run), *more])
+from tests.models.image_runs import TINY, minimize, options, photographs
 
 
 def test_variants_follow_a_run_of_squared_error(train, tmp_path: Path) -> None:
@@ -108,7 +31,7 @@ def test_variants_follow_a_run_of_squared_error(train, tmp_path: Path) -> None:
     assert load_config(tmp_path / "run").distortion == "mse"
     third = train("ms-ssim")
     moved = {k.split(".")[0] for k in second if not torch.equal(second[k], third[k])}
-    assert moved == {"encoder", "generator", "prior", "log_gain"}
+    assert moved == {"encoder", "generator", "prior", "log_gain", "log_step", "offset"}
     assert load_config(tmp_path / "run").distortion == "ms-ssim"
     # A stage of its own each: none goes on with the moments of another.
     assert len(list((tmp_path / "run").glob("stage-*.pt"))) == 3

@@ -14,7 +14,7 @@ from streamcodec_models.likeness import Likeness, classifier_likeness
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tests.models.test_image_training import TINY, minimize, options, photographs
+from tests.models.image_runs import TINY, minimize, options, photographs
 
 
 def small_likeness() -> Likeness:
