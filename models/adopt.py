@@ -55,9 +55,6 @@ def adopt(folder: Path, run: Path) -> list[str]:
     for name in ("encoder", "vocoder"):
         tensors |= parts[name][1] if name in parts else {}
     tensors["log_gain"] = tensors["gains"].log()
-    # Of pictures; early models know one way between latents and symbols, there and back.
-    tensors["log_step"] = tensors["steps"].log() if "steps" in tensors else -tensors["log_gain"]
-    tensors["offset"] = tensors.get("offsets", torch.zeros_like(tensors["gains"]))
     integers = read_integer_prior(described, tensors).network
     run.mkdir(parents=True, exist_ok=True)
     if described.get("kind") == "image":
@@ -74,6 +71,9 @@ def adopt(folder: Path, run: Path) -> list[str]:
 
 
 def _image(described: Described, tensors: dict[str, Tensor], integers: IntegerNetwork) -> Described:
+    # Early models know one way between latents and symbols, there and back.
+    tensors["log_step"] = tensors["steps"].log() if "steps" in tensors else -tensors["log_gain"]
+    tensors["offset"] = tensors.get("offsets", torch.zeros_like(tensors["gains"]))
     lambdas = tuple(1.0 / (t * PEAK**2) for t in described["trade_offs"])
     known = _known(described, ImageConfig) | {"lambdas": lambdas, "shortcut": SHORTCUT in tensors}
     config = ImageConfig(**known)

@@ -27,16 +27,15 @@ from .speech_task import inherited
 INT8_PEAK = 127
 """Largest stored weight of a row."""
 
+ENDS = ("input", "output")
+"""Layers of the vocoder that stay in half precision."""
+
 
 def read_run(run: Path) -> tuple[SpeechModel, dict[str, Any]]:
     """The model of a run folder and the extra state of its last stage."""
     if not (run / "model.pt").exists():
         raise FileNotFoundError(f"{run} holds no finished stage (model.pt)")
     return load_model(run, load_config(run)).eval(), inherited(run)
-
-
-ENDS = ("input", "output")
-"""Layers of the vocoder that stay in half precision."""
 
 
 def export(run: Path, folder: Path) -> dict[str, int]:

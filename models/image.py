@@ -24,8 +24,7 @@ from torch import Tensor
 from streamcodec.image.distortion import ms_ssim
 
 from .image_model import ImageModel, load_config, load_model
-from .image_objectives import LOSSES, PERCEPTUAL, Objective, objective_of
-from .image_searched import SearchedRateDistortion
+from .image_objectives import LOSSES, PERCEPTUAL, objective_of
 from .photos import PhotoCorpus
 from .plot import draw_if_possible
 from .precision import narrow
@@ -33,8 +32,6 @@ from .stage import Stage
 
 HELD_OUT_SIDE = 256
 HELD_OUT_CROPS = 24
-SEARCHED_CROPS = 4
-"""Those of them that are searched, too, where training is on what a search finds."""
 
 
 def train(args: argparse.Namespace) -> None:
@@ -57,13 +54,7 @@ def train(args: argparse.Namespace) -> None:
     crops = corpus.crops(args.side, args.batch, np.random.default_rng(args.seed))
     held = held_out_crops(corpus).to(device)
     lambdas = torch.tensor(config.lambdas, device=device)
-    objective: Objective
-    if args.search:
-        objective = SearchedRateDistortion(
-            model, lambdas, args.loss, args.search, args.replay, args.seed
-        )
-    else:
-        objective = objective_of(model, lambdas, args)
+    objective = objective_of(model, lambdas, args)
     stage = Stage(stage_name(args), args, objective.trained)
     stage.on_save = objective.save
     stage.resume()
@@ -79,10 +70,7 @@ def train(args: argparse.Namespace) -> None:
         model.load_state_dict(load_model(args.run, config).to(device).state_dict())
 
     def figures() -> dict[str, float]:
-        found = held_out_figures(model, held)
-        if isinstance(objective, SearchedRateDistortion):
-            found |= objective.held_out(held[:SEARCHED_CROPS])
-        return found
+        return held_out_figures(model, held) | objective.held_out(held)
 
     stage.run(loss_of, keep, figures)
     picture = draw_if_possible(args.run)

@@ -15,7 +15,6 @@
 from __future__ import annotations
 
 import argparse
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -26,82 +25,15 @@ from streamcodec.nn.image import DRAWING
 
 from . import losses
 from .image_adversary import PictureAdversary
-from .image_model import LATTICE, PEAK, ImageModel
+from .image_model import ImageModel
+from .image_rate_distortion import Objective, RateDistortion, Trade
+from .image_searched import SearchedRateDistortion
 from .likeness import Likeness, classifier_likeness
 from .precision import narrow
 
 PERCEPTUAL = "perceptual"
 LOSSES = (*DISTORTIONS, PERCEPTUAL)
 """By the names of the command line."""
-
-
-class Objective(Protocol):
-    """A loss, and the networks that it trains.
-
-    Attributes
-    ----------
-    trained : dict
-        Modules by the names of their places in the model.
-    """
-
-    trained: dict[str, nn.Module]
-
-    def __call__(self, pixels: Tensor, rate: Tensor, progress: float) -> dict[str, Tensor]:
-        """Loss (and what belongs into the curve) of crops ``(n, 3, h, w)`` on rungs ``(n,)``."""
-
-    def save(self) -> None:
-        """Keep what is not in the model."""
-
-
-class Trade:
-    """Rate against distortion: the error of a crop counts as its rung says.
-
-    Parameters
-    ----------
-    lambdas
-        Of the rungs.
-    """
-
-    def __init__(self, lambdas: Tensor) -> None:
-        self._lambdas = lambdas
-        self._middle = lambdas.log().mean().exp()
-
-    def bits_worth(self, error: Tensor, rate: Tensor) -> Tensor:
-        """Errors ``(n,)`` of pixels in 0..1, in bits a pixel."""
-        return self._lambdas[rate] * PEAK**2 * error
-
-    def weight(self, rate: Tensor) -> Tensor:
-        """Gradients of high rungs are larger by their lambda: even them out half-way."""
-        return (self._middle / self._lambdas[rate]).sqrt()
-
-
-class RateDistortion:
-    """Bits and a distortion, all networks."""
-
-    def __init__(self, model: ImageModel, lambdas: Tensor, distortion: str) -> None:
-        self._model, self._trade = model, Trade(lambdas)
-        self._distortion = DISTORTIONS[distortion]
-        self.trained: dict[str, nn.Module] = {
-            "encoder": model.encoder,
-            "generator": model.generator,
-            "prior": model.prior,
-            "lattice": nn.ParameterDict({name: getattr(model, name) for name in LATTICE}),
-        }
-
-    def __call__(self, pixels: Tensor, rate: Tensor, progress: float) -> dict[str, Tensor]:
-        """Loss, bits a pixel, PSNR, and the distortion's own value."""
-        with narrow(pixels.device):
-            decoded, bpp = self._model(pixels, rate)
-        error = self._distortion(decoded, pixels)
-        cost = (bpp + self._trade.bits_worth(error, rate)) * self._trade.weight(rate)
-        return {
-            "loss": cost.mean(),
-            "bpp": bpp.mean(),
-            "psnr": -10 * squared_error(decoded.detach(), pixels).mean().log10(),
-        }
-
-    def save(self) -> None:
-        """There is nothing else."""
 
 
 class Perceptual:
@@ -155,6 +87,10 @@ class Perceptual:
             loss = loss + self._args.likeness * pull * values["unlike"]
         return {"loss": loss, **values}
 
+    def held_out(self, pixels: Tensor) -> dict[str, float]:
+        """None."""
+        return {}
+
     def save(self) -> None:
         """Keep the adversary."""
         self._adversary.save()
@@ -173,6 +109,10 @@ def _relative_pull(loss: Tensor, other: Tensor, at: Tensor) -> Tensor:
 
 def objective_of(model: ImageModel, lambdas: Tensor, args: argparse.Namespace) -> Objective:
     """The objective that a command line names."""
+    if args.search:
+        return SearchedRateDistortion(
+            model, lambdas, args.loss, args.search, args.replay, args.seed
+        )
     if args.loss != PERCEPTUAL:
         return RateDistortion(model, lambdas, args.loss)
     adversary = PictureAdversary(

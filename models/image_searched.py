@@ -14,7 +14,8 @@ as from five hundred crops G learns their particulars within ten minutes.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -25,11 +26,14 @@ from streamcodec.image.distortion import DISTORTIONS
 from streamcodec.nn.prior import logistic_bits
 
 from .image_model import ImageModel
-from .image_objectives import RateDistortion, Trade
+from .image_rate_distortion import RateDistortion, Trade
 from .precision import narrow
 
 POOL = 512
 """Crops that are kept."""
+
+HELD_OUT_CROPS = 4
+"""Those that are searched to measure a run, on each rung."""
 
 
 @dataclass(frozen=True)
@@ -96,13 +100,25 @@ class CropProblem:
     def rated(self, context: Tensor) -> Callable[[Tensor], Tensor]:
         """Bits of each symbol, where ``context`` ``(n, h, w, dim)`` are those around it."""
         with narrow(context.device):
-            located = self._model.prior.distributions(context * self._used, self._rate)
-        location, log_scale = located
+            location, log_scale = self._model.prior.distributions(context * self._used, self._rate)
         return lambda symbols: logistic_bits(symbols * self._used - location, log_scale)
 
     def rounded(self, latents: Tensor) -> Tensor:
         """Symbols of latents ``(n, h, w, dim)``."""
         return torch.round(latents) * self._used
+
+
+@contextmanager
+def held_fast(*modules: nn.Module) -> Iterator[None]:
+    """Parameters that learn nothing from what is computed meanwhile."""
+    held = [p for module in modules for p in module.parameters() if p.requires_grad]
+    for parameter in held:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in held:
+            parameter.requires_grad_(True)
 
 
 class SearchedRateDistortion:
@@ -141,7 +157,7 @@ class SearchedRateDistortion:
         }
 
     def __call__(self, pixels: Tensor, rate: Tensor, progress: float) -> dict[str, Tensor]:
-        """Loss, bits a pixel and PSNR at what was found, and E's cost over that of the search."""
+        """Loss, E's part of it, and bits a pixel and PSNR of what the search found."""
         symbols = self.search(pixels, rate)
         eight_bit = (pixels * 255.0).round().to(torch.uint8)
         new = [
@@ -155,28 +171,26 @@ class SearchedRateDistortion:
         self._pool.extend(new)
         loss, values = self._learned_from(new + old)
         # E is to follow the others and not to lead them.
-        followed = [network for name, network in self.trained.items() if name != "encoder"]
-        for network in followed:
-            network.requires_grad_(False)
-        guessed = self._guessed(pixels, rate, progress)["loss"]
-        for network in followed:
-            network.requires_grad_(True)
+        with held_fast(*(m for name, m in self.trained.items() if name != "encoder")):
+            guessed = self._guessed(pixels, rate, progress)["loss"]
         return {"loss": loss + guessed, "guessed": guessed, **values}
 
     def search(self, pixels: Tensor, rate: Tensor) -> Tensor:
         """Symbols ``(n, h, w, dim)`` of crops ``(n, 3, 16 h, 16 w)``."""
-        self._model.requires_grad_(False)
-        with torch.no_grad(), narrow(pixels.device):
-            latents = self._model.encoder(pixels).float()
-        guess = latents * self._model.log_gain[rate].exp()[:, None, None]
-        problem = CropProblem(self._model, self._trade, self._distortion, pixels, rate, guess)
-        found = anneal(problem, guess, 1.0, self._iterations, self._random, lambda z: None)
-        for network in self.trained.values():
-            network.requires_grad_(True)
+        with held_fast(self._model):
+            with narrow(pixels.device):
+                latents = self._model.encoder(pixels).float()
+            guess = latents * self._model.log_gain[rate].exp()[:, None, None]
+            problem = CropProblem(self._model, self._trade, self._distortion, pixels, rate, guess)
+            found = anneal(problem, guess, 1.0, self._iterations, self._random, lambda z: None)
         return problem.rounded(found)
 
     def cost(self, pixels: Tensor, rate: Tensor, symbols: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Cost of symbols, bits, both a pixel, and the squared error, each ``(n,)``."""
+        """Cost of symbols, bits, both a pixel, and the squared error, each ``(n,)``.
+
+        Unlike for the search, what lies beyond black and white counts in the cost: G is to learn
+        to stay between them.
+        """
         with narrow(pixels.device):
             decoded = self._model.generator(self._model.from_lattice(symbols, rate)).float()
             location, log_scale = self._model.prior.distributions(symbols, rate)
@@ -187,8 +201,8 @@ class SearchedRateDistortion:
         return bits + self._trade.bits_worth(error, rate), bits, squared
 
     def held_out(self, pixels: Tensor) -> dict[str, float]:
-        """Bits a pixel, PSNR and cost of what is found for crops, at each rung."""
-        figures = {}
+        """Bits a pixel, PSNR and cost of what is found for the first crops, at each rung."""
+        figures, pixels = {}, pixels[:HELD_OUT_CROPS]
         for rung in range(len(self._model.config.lambdas)):
             rate = torch.full((len(pixels),), rung, device=pixels.device)
             symbols = self.search(pixels, rate)

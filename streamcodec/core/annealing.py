@@ -117,7 +117,7 @@ def anneal(
     # From a guess beside zero they would now and then be drawn at one.
     z = guess.masked_fill(silent, 0.0).requires_grad_()
     first, second = torch.zeros_like(z), torch.zeros_like(z)
-    moved = (~silent).float()
+    movable = (~silent).float()
     for i in range(iterations):
         heard(z.detach())
         part = i / iterations
@@ -133,7 +133,7 @@ def anneal(
         step = first / (1 - FIRST_DECAY ** (i + 1))
         step /= (second / (1 - SECOND_DECAY ** (i + 1))).sqrt_() + 1e-3
         with torch.no_grad():
-            z -= size * moved * step
+            z -= size * movable * step
     return z.detach()
 
 
@@ -142,5 +142,6 @@ def draw_near(z: Tensor, temperature: float, generator: torch.Generator) -> Draw
     below = z.detach().floor()
     part = (z - below).clamp(EDGE, 1 - EDGE)
     odds = (torch.atanh(part) - torch.atanh(1 - part)) / temperature
-    uniform = torch.rand(z.shape, generator=generator).clamp(1e-6, 1 - 1e-6)
+    # Training may have latents where the generator is not.
+    uniform = torch.rand(z.shape, generator=generator).to(z.device).clamp(1e-6, 1 - 1e-6)
     return Draw(below, odds, torch.logit(uniform))

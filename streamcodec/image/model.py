@@ -117,8 +117,7 @@ class ImageModel:
     def from_lattice(self, symbols: Tensor, rung: int) -> Tensor:
         """Latents of symbols ``(..., latent_dim)`` on a rung's lattice.
 
-        Steps are near to the gains' inverse. With offsets, rung by rung, the generator is told how
-        much of a picture its latents can hold.
+        Steps are near to the gains' inverse. Offsets tell the generator on which rung it is.
         """
         return (symbols + self.offsets[rung]) * self.steps[rung]
 
