@@ -240,8 +240,8 @@ class Link:
         """Send a packet or, with a level, word of silence; lost where there is no connection."""
         frame = AudioFrame(0, self._sequence, timestamp, packet, level)
         self._sequence += 1
-        connection = self._connection
-        if connection is None or not self.connected.is_set():
+        connection = self._way
+        if connection is None:
             return
         if connection.transport.get_write_buffer_size() > SEND_BUFFER:
             self._figures.unsent += 1
@@ -263,14 +263,19 @@ class Link:
         self._figures.bytes_sent += len(packet)
 
     @property
+    def _way(self) -> ClientConnection | None:
+        """The connection while it takes sound: from the welcome to the goodbye."""
+        return self._connection if self.connected.is_set() and not self._leaving else None
+
+    @property
     def _may_send_thrice(self) -> bool:
         """Short packets come so often that relays would take it for too many."""
         return REPEATED_RATE / self._packet_seconds <= AUDIO_RATE
 
     def _repeat(self, data: bytes) -> None:
         """Send a frame of sound again."""
-        connection = self._connection
-        if connection is None or not self.connected.is_set():
+        connection = self._way
+        if connection is None:
             return
         broadcast((connection,), data)
         self._figures.repeated += 1

@@ -139,6 +139,29 @@ def test_two_who_talk_are_mixed(speech):
     assert np.abs(recorder.sound).max() > 0.02
 
 
+def test_what_comes_behind_the_goodbye_does_not_count_as_sent():
+    """The microphone goes on while the connection is being closed."""
+
+    async def scene():
+        async with CallServer(ServerSettings(port=0)) as server:
+            client, _ = listen(server)
+            call = asyncio.create_task(client.run())
+            await client.connected.wait()
+            link = client._link
+            link.send(0, b"before")
+            leaving = asyncio.create_task(link.leave())
+            await asyncio.sleep(0)  # the goodbye is out, the relay has not answered
+            assert client.connected.is_set()
+            link.send(1280, b"behind")
+            link.send(2560, level=40)
+            client.stop()
+            await leaving
+            return await call
+
+    figures = run(scene())
+    assert (figures["packets_sent"], figures["descriptors_sent"]) == (1, 0)
+
+
 def test_who_is_muted_or_silent_sends_next_to_nothing(speech):
     async def scene():
         async with CallServer(ServerSettings(port=0)) as server:
