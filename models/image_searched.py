@@ -182,7 +182,7 @@ class SearchedRateDistortion:
                 latents = self._model.encoder(pixels).float()
             guess = latents * self._model.log_gain[rate].exp()[:, None, None]
             problem = CropProblem(self._model, self._trade, self._distortion, pixels, rate, guess)
-            found = anneal(problem, guess, 1.0, self._iterations, self._random, lambda z: None)
+            found = anneal(problem, guess, 1.0, self._iterations, self._random, lambda *_: None)
         return problem.rounded(found)
 
     def cost(self, pixels: Tensor, rate: Tensor, symbols: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -96,7 +96,7 @@ def anneal(
     trade_off: float,
     iterations: int,
     generator: torch.Generator,
-    heard: Callable[[Tensor], None],
+    heard: Callable[[Tensor, int, int], None],
 ) -> Tensor:
     """Search from a guess; gives the latents at the end, to be rounded, ``(..., dim)``.
 
@@ -111,7 +111,7 @@ def anneal(
     iterations
         Steps, one pass through the generator and back each.
     heard
-        Told before each step where the latents are.
+        Told before each step where the latents are, how many steps they have made, and of how many.
     """
     silent = silent_channels(guess)
     # From a guess beside zero they would now and then be drawn at one.
@@ -119,7 +119,7 @@ def anneal(
     first, second = torch.zeros_like(z), torch.zeros_like(z)
     movable = (~silent).float()
     for i in range(iterations):
-        heard(z.detach())
+        heard(z.detach(), i, iterations)
         part = i / iterations
         temperature = HOTTEST * (COLDEST / HOTTEST) ** part
         size = FIRST_STEP * (LAST_STEP / FIRST_STEP) ** part

@@ -52,7 +52,7 @@ FORBIDDEN = 1e9
 LOWEST_PRICE, HIGHEST_PRICE = 1 / 4096, 64.0
 """Prices of a bit that are looked at. At the highest next to nothing is left of a picture."""
 
-MET = 0.999
+MET = 0.9995
 """Part of the bits at which a price is good enough."""
 
 PRICES_TRIED = 24

@@ -139,7 +139,11 @@ class PictureEncoder:
         guessed = GuessPoints(problem, place.guess)
         if not self._budget.passes:
             return land(guessed, allowed, items_of)
-        start = guessed.found if allowed is None else guessed.with_bits(allowed)[0]
+        start, beside = guessed.found, 0.0
+        if allowed is not None:
+            start, bits = guessed.with_bits(allowed)
+            beside = 8 * wire_bytes(items_of(start)) - bits
+            control.reserve(beside)
         searched = search_window(
             problem,
             begun_at(place.guess, start),
@@ -148,7 +152,7 @@ class PictureEncoder:
             self._budget,
             control,
         )
-        symbols, items = land(SearchedPoints(problem, searched), allowed, items_of)
+        symbols, items = land(SearchedPoints(problem, searched), allowed, items_of, beside)
         # Within the same bits nothing searched is to be farther off than E's guess.
         if allowed is not None and (
             problem.lattice_distance(start) < problem.lattice_distance(symbols)

@@ -21,8 +21,11 @@ INSIDE = 0.49
 LANDINGS = 4
 """Times that putting a window on the lattice is repeated if its bytes are too many or too few."""
 
-CLOSE = 0.994
+CLOSE = 0.998
 """Part of its bytes that a window has to use."""
+
+WITHIN_REACH = 0.9
+"""Part of its bits that a point has to have, not to be moved on from."""
 
 SPENDINGS = 4
 """Times that bits are spent, half as many each time, if they bring nothing."""
@@ -77,29 +80,31 @@ class SearchedPoints:
     def __init__(self, problem: WindowProblem, searched: Searched) -> None:
         self._problem = problem
         self._curvature = searched.curvature
-        self._moves: Moves | None = searched.moves
-        self._caution = searched.moves.caution
+        self._moves = searched.moves
+        self._onward: Tensor | None = None
         self.found = searched.moves.symbols.clamp(-MAX_SYMBOL, MAX_SYMBOL)
 
     def with_bits(self, bits: float) -> tuple[Tensor, float]:
-        """The point that comes to so many bits by moves from the last one.
+        """The point that comes to so many bits by moves from where the search ended.
 
         Bits are only spent for what they bring: where many moves at once do harm there are fewer.
+        What one move of each symbol cannot do is done by more, the next time it is asked for.
         """
+        if self._onward is not None:
+            onward = moves_of(self._problem, self._onward, self._curvature)
+            self._moves, self._onward = onward.warier(self._moves.caution), None
         moves = self._moves
-        if moves is None:
-            moves = moves_of(self._problem, self.found, self._curvature).warier(self._caution)
-        self._moves = None
         fewer = moves.look.bits > bits
         aim = bits
         for _ in range(SPENDINGS):
             found, spent = self._moved(moves, aim, fewer=fewer)
             if fewer or self._problem.lattice_distance(found) < moves.look.distance:
-                self.found = found
+                if spent > bits or spent < WITHIN_REACH * bits:
+                    self._onward = found
                 return found, spent
             aim = (aim + moves.look.bits) / 2
         # Nothing that was foreseen comes true.
-        return self.found, moves.look.bits
+        return moves.symbols, moves.look.bits
 
     def _moved(self, moves: Moves, bits: float, *, fewer: bool) -> tuple[Tensor, float]:
         point = by_price(moves, fewer=fewer)
@@ -109,7 +114,10 @@ class SearchedPoints:
 
 
 def land(
-    points: LatticePoints, allowed: float | None, items_of: Callable[[Tensor], list[Item]]
+    points: LatticePoints,
+    allowed: float | None,
+    items_of: Callable[[Tensor], list[Item]],
+    beside: float = 0.0,
 ) -> tuple[Tensor, list[Item]]:
     """Choose a window's symbols and the items that hold them.
 
@@ -117,12 +125,14 @@ def land(
     ----------
     allowed
         Bits that the file may grow by; any number if None.
+    beside
+        Bits that items take beside those of the prior's reckoning, as far as is known.
     """
     best = points.found, items_of(points.found)
     if allowed is None:
         return best
     most = -math.inf
-    aim = allowed * NEARLY
+    aim = max(0.0, allowed * NEARLY - beside)
     for _ in range(LANDINGS):
         symbols, expected = points.with_bits(aim)
         items = items_of(symbols)

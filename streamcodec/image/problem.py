@@ -13,7 +13,7 @@ from streamcodec.core.distortion import Distortion
 from streamcodec.core.integer_network import MAX_SYMBOL
 from streamcodec.core.lattice import FORBIDDEN, Look, product_form, silent_channels
 from streamcodec.image.model import ImageModel
-from streamcodec.image.rate import CONTROL_GAIN, GENTLE_GAIN, PriceControl, settle
+from streamcodec.image.rate import PriceControl, looks_of, settle
 from streamcodec.image.windows import Surroundings
 from streamcodec.nn.image import COLOURS
 from streamcodec.nn.prior import logistic_bits
@@ -22,7 +22,7 @@ PROBE_STEP = 0.02
 """Length of a probe of the distortion, in pixel values: about what a decoded pixel is off."""
 
 LOOK_EVERY = 2
-"""Iterations between looks at the bits that the lattice points would cost."""
+"""Iterations between looks at the bits of the lattice points, where there is no annealing."""
 
 
 class WindowProblem:
@@ -84,7 +84,9 @@ class WindowProblem:
 
     def bits(self, latents: Tensor) -> Tensor:
         """Bits under the prior in floating point, ``(n,)``."""
-        self.hear(latents[0].detach(), CONTROL_GAIN)
+        if self._iterations % LOOK_EVERY == 0 and self._control.active:
+            self._control.heard(self.lattice_bits(latents[0].detach().round()))
+        self._iterations += 1
         self._tick()
         return self._tile_bits(latents, latents)
 
@@ -94,11 +96,14 @@ class WindowProblem:
         location, log_scale = self._distributions(context)
         return lambda symbols: logistic_bits(symbols - location, log_scale)
 
-    def hear(self, latents: Tensor, gain: float = GENTLE_GAIN) -> None:
-        """Tell the control, from time to time, what latents ``(h, w, dim)`` cost rounded."""
-        if self._control.active and self._iterations % LOOK_EVERY == 0:
-            self._control.heard(self.lattice_bits(latents.round()), gain)
-        self._iterations += 1
+    def hear(self, latents: Tensor, step: int, steps: int) -> None:
+        """Tell the control, now and then, what latents ``(h, w, dim)`` cost rounded.
+
+        They are those of an annealing behind so many of its steps.
+        """
+        look = looks_of(steps).get(step)
+        if look is not None and self._control.active:
+            self._control.foretell(self.lattice_bits(latents.round()), look)
 
     def look(self, symbols: Tensor) -> Look:
         """Cost and gradients of a lattice point ``(h, w, dim)``."""

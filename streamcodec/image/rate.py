@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -22,14 +23,43 @@ finds the rest."""
 PRICE_SLOPE = 2.0
 """Change of the logarithm of the price for one of the bits: about what neighbouring rungs show."""
 
-CONTROL_GAIN, GENTLE_GAIN = 0.5, 0.15
-"""Part of a deviation that one look of the control corrects; the search follows with delay, and
-while it is annealed with more of it."""
+CONTROL_GAIN = 0.5
+"""Part of a deviation that one look of the control corrects; the search follows with delay."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """A look at the bits while a window is annealed, and what it makes of the price.
+
+    At so many more bits than are wanted (their logarithm) the logarithm of the price rises by
+    ``slope`` times that, plus ``rest``, and a price other than 1 goes back by the part ``pull``.
+    """
+
+    slope: float
+    rest: float
+    pull: float = 0.0
+
+
+FIRST_LOOK_AFTER = 8
+"""Steps of annealing behind which the price is set for the first time."""
+
+FIRST_LOOK = Look(slope=5.2, rest=-0.03, pull=0.7)
+LATER_LOOKS = {
+    0.5: Look(slope=1.5, rest=0.03),
+    0.65: Look(slope=2.5, rest=0.045),
+    0.8: Look(slope=3.3, rest=0.04),
+    0.9: Look(slope=3.3, rest=0.03),
+}
+"""What the price is to become if the annealing is to end at the right bits; later looks by the part
+of the steps that is done. By least squares over two dozen held-out photographs: each time they
+foretell the price at which those bits are what a search ends with, five percent off at first, three
+in the end. Bits swing above and below the wanted ones on the way even where the price is right: a
+price that followed them cost 0.08 dB, one set by these looks costs nothing to speak of."""
 
 MAX_PRICE = 64.0
 """The price stays within 1/64 .. 64 of the rung's own: further away another rung is right."""
 
-NEARLY = 0.997
+NEARLY = 0.9997
 """Part of the bits that a landing aims at, so that it need not be repeated."""
 
 
@@ -85,6 +115,15 @@ def setting_on(rung: int, bits: float, estimates: Sequence[float]) -> Setting:
     return Setting(rung, min(max(price, 1 / MAX_PRICE), MAX_PRICE))
 
 
+@lru_cache(maxsize=8)
+def looks_of(steps: int) -> dict[int, Look]:
+    """The looks at an annealing of so many steps, by the number of steps behind which they are."""
+    later = {round(part * steps): look for part, look in LATER_LOOKS.items()}
+    return {FIRST_LOOK_AFTER: FIRST_LOOK} | {
+        step: look for step, look in later.items() if step > FIRST_LOOK_AFTER
+    }
+
+
 class PriceControl:
     """Moves the price while a search runs, so that it ends near a number of bits.
 
@@ -105,13 +144,28 @@ class PriceControl:
         """Whether it wants to hear anything."""
         return self._bits is not None
 
-    def heard(self, bits: float, gain: float = CONTROL_GAIN) -> None:
-        """Take notice of the bits that the search is at; ``gain`` as ``CONTROL_GAIN``."""
-        if self._bits is None:
-            return
-        deviation = math.log(max(bits, 1.0) / max(self._bits, 1.0))
-        price = self.price * math.exp(gain * PRICE_SLOPE * deviation)
-        self.price = min(max(price, 1 / MAX_PRICE), MAX_PRICE)
+    def reserve(self, bits: float) -> None:
+        """Take off what is spent beside the bits that it hears of."""
+        if self._bits is not None:
+            self._bits -= bits
+
+    def heard(self, bits: float) -> None:
+        """Take notice of the bits that the search is at."""
+        if self._bits is not None:
+            self._move(CONTROL_GAIN * PRICE_SLOPE * self._deviation(bits, self._bits))
+
+    def foretell(self, bits: float, look: Look) -> None:
+        """Set the price by what the latents of a search that is annealed cost rounded."""
+        if self._bits is not None:
+            dear = look.pull * math.log(self.price)
+            self._move(look.slope * self._deviation(bits, self._bits) + look.rest - dear)
+
+    @staticmethod
+    def _deviation(bits: float, wanted: float) -> float:
+        return math.log(max(bits, 1.0) / max(wanted, 1.0))
+
+    def _move(self, by: float) -> None:
+        self.price = min(max(self.price * math.exp(by), 1 / MAX_PRICE), MAX_PRICE)
 
 
 def settle(latents: Tensor, location: Tensor, log_scale: Tensor, slope: float) -> Tensor:

@@ -37,13 +37,18 @@ def test_annealed_latents_round_well() -> None:
     problem = Pairs()
     start = torch.Generator().manual_seed(1)
     guess = 0.5 + 0.02 * torch.randn(SHAPE, generator=start)
-    heard: list[Tensor] = []
-    found = anneal(problem, guess, 1.0, 60, torch.Generator().manual_seed(0), heard.append)
+    heard: list[tuple[int, int]] = []
+
+    def hear(latents: Tensor, step: int, steps: int) -> None:
+        assert latents.shape == guess.shape
+        heard.append((step, steps))
+
+    found = anneal(problem, guess, 1.0, 60, torch.Generator().manual_seed(0), hear)
     assert problem.cost(found) < 0.35 * problem.cost(guess)
-    assert len(heard) == 60
-    again = anneal(problem, guess, 1.0, 60, torch.Generator().manual_seed(0), heard.append)
+    assert heard == [(step, 60) for step in range(60)]
+    again = anneal(problem, guess, 1.0, 60, torch.Generator().manual_seed(0), hear)
     assert torch.equal(found, again)
-    assert torch.equal(anneal(problem, guess, 1.0, 0, torch.Generator(), heard.append), guess)
+    assert torch.equal(anneal(problem, guess, 1.0, 0, torch.Generator(), hear), guess)
 
 
 def test_draws_are_near_the_nearer_integer() -> None:
@@ -80,6 +85,6 @@ def test_silent_channels_stay_silent() -> None:
     problem = Pairs()
     guess = torch.full((*SHAPE[:2], 2), 0.3)
     guess[0, 0, 1] = 0.9
-    found = anneal(problem, guess, 1.0, 20, torch.Generator().manual_seed(0), lambda z: None)
+    found = anneal(problem, guess, 1.0, 20, torch.Generator().manual_seed(0), lambda *_: None)
     assert not found[..., 0].any()
     assert float((found[..., 1] - guess[..., 1]).abs().max()) > 0.1

@@ -10,9 +10,14 @@ import torch
 
 from streamcodec.errors import InputError
 from streamcodec.image.rate import (
+    FIRST_LOOK,
+    FIRST_LOOK_AFTER,
+    LATER_LOOKS,
     MAX_PRICE,
     SEARCH_SAVES,
+    Look,
     PriceControl,
+    looks_of,
     rungs_around,
     setting_of_quality,
     setting_on,
@@ -63,6 +68,39 @@ def test_the_price_follows_the_bits() -> None:
     still = PriceControl(2.0)
     still.heard(5.0)
     assert (still.price, still.active) == (2.0, False)
+
+
+def test_looks_at_an_annealing_are_few_and_in_order() -> None:
+    assert list(looks_of(40)) == [FIRST_LOOK_AFTER, 20, 26, 32, 36]
+    assert list(looks_of(16)) == [FIRST_LOOK_AFTER, 10, 13, 14]
+    for steps in (28, 60, 90, 170, 340):
+        assert len(looks_of(steps)) == 1 + len(LATER_LOOKS)
+        assert list(looks_of(steps)) == sorted(looks_of(steps))
+
+
+def test_a_foretold_price_goes_where_the_bits_are_right() -> None:
+    control = PriceControl(1.0, 1000.0)
+    control.foretell(1000.0, Look(slope=3.0, rest=0.1))
+    assert control.price == pytest.approx(math.exp(0.1))
+    control.foretell(1100.0, Look(slope=3.0, rest=0.0))
+    assert control.price == pytest.approx(math.exp(0.1) * 1.1**3)
+    # A price that was a guess goes back to 1 as far as the look says.
+    guess = PriceControl(2.0, 1000.0)
+    guess.foretell(1000.0, Look(slope=3.0, rest=0.0, pull=0.5))
+    assert guess.price == pytest.approx(math.sqrt(2.0))
+    guess.foretell(1e12, Look(slope=3.0, rest=0.0))
+    assert guess.price == MAX_PRICE
+    still = PriceControl(2.0)
+    still.foretell(5.0, FIRST_LOOK)
+    assert still.price == 2.0
+
+
+def test_what_is_spent_beside_is_not_there_for_the_search() -> None:
+    control, less = PriceControl(1.0, 1000.0), PriceControl(1.0, 900.0)
+    control.reserve(100.0)
+    control.heard(950.0)
+    less.heard(950.0)
+    assert control.price == less.price > 1.0
 
 
 def test_settling_trades_distance_for_bits() -> None:
