@@ -14,8 +14,6 @@ from .errors import InputError
 from .image.decoder import MAX_PIXELS, ImageDecoder, Progress, Region
 from .image.encoder import PictureEncoder
 from .image.settings import ANNEALED, EncoderSettings
-from .image.tiles import DEFAULT_TILE
-from .nn.image import STRIDE
 from .picturefile import PictureWriter, check_output, open_picture
 from .safefile import checked_pair, replacing
 from .streamfile import is_stream
@@ -94,7 +92,7 @@ def encode_image_file(
     complexity: int = 6,
     quantizer: str = ANNEALED,
     distortion: str | Distortion | None = None,
-    tile: int = DEFAULT_TILE * STRIDE,
+    tile: int | None = None,
     model: str | Path | None = None,
     progress: Progress | None = None,
 ) -> ImageEncodeReport:

@@ -15,8 +15,6 @@ from streamcodec.image.model import ImageModel
 from streamcodec.image.picture import ArrayPicture, Picture
 from streamcodec.image.pillow_picture import picture_of
 from streamcodec.image.settings import ANNEALED, EncoderSettings
-from streamcodec.image.tiles import DEFAULT_TILE
-from streamcodec.nn.image import STRIDE
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -30,7 +28,7 @@ def encode_image(
     complexity: int = 6,
     quantizer: str = ANNEALED,
     distortion: str | Distortion | None = None,
-    tile: int = DEFAULT_TILE * STRIDE,
+    tile: int | None = None,
     icc_profile: bytes = b"",
     exif: bytes = b"",
     model: str | Path | ImageModel | None = None,
@@ -57,9 +55,9 @@ def encode_image(
         What the search calls close: ``"mse"``, ``"ms-ssim"``; what the model was made for if
         omitted; or any
         ``distortion(pictures (n, 3, h, w), target (1, 3, h, w)) -> (n,)`` on values in 0..1.
-    tile : int
+    tile : int, optional
         Pixels along the side of a tile, a multiple of 16: smaller ones make small regions quicker
-        to decode and cost some bits.
+        to decode and cost some bits. 512 if omitted; half a megapixel or less is one tile.
     icc_profile, exif : bytes
         Kept as they are.
     model : str or Path, optional

@@ -25,7 +25,6 @@ from streamcodec.image.search import search_window
 from streamcodec.image.settings import BUDGETS, DEFAULT_QUALITY, EncoderSettings
 from streamcodec.image.tile_coder import pack_numbered, pack_tile
 from streamcodec.image.windows import Surroundings, Window
-from streamcodec.nn.image import STRIDE
 
 SEEK_BYTES = 4
 """What the seek point of the first item takes at most."""
@@ -51,7 +50,8 @@ class PictureEncoder:
         self.picture = picture
         self.settings = settings
         self.model = load_image_model(model)
-        self.scene = Scene(picture, self.model, settings.tile // STRIDE)
+        self._side = settings.tile_side(picture.header.height, picture.header.width)
+        self.scene = Scene(picture, self.model, self._side)
         self._budget = BUDGETS[settings.complexity]
         self._distortion = named_distortion(settings.distortion or self.model.distortion)
         self._progress = progress
@@ -62,7 +62,7 @@ class PictureEncoder:
         """Encode; the pieces one after the other are the file."""
         header = StreamHeader(
             identity=self.model.identity,
-            steps_per_packet=self.settings.tile // STRIDE,
+            steps_per_packet=self._side,
             refresh=1,
             kind=KIND_IMAGE,
         )

@@ -10,7 +10,7 @@ from streamcodec.core.search import Budget
 from streamcodec.errors import InputError
 from streamcodec.image.distortion import named_distortion
 from streamcodec.image.rate import HIGHEST_BPP, LOWEST_BPP
-from streamcodec.image.tiles import DEFAULT_TILE
+from streamcodec.image.tiles import LARGEST_SIDE, default_side
 from streamcodec.nn.image import STRIDE
 
 ANNEALED = "annealed"
@@ -72,8 +72,8 @@ speech does, is out of proportion for a hundred thousand of them."""
 DEFAULT_QUALITY = 50.0
 """Where neither a rate nor a quality is asked for."""
 
-LARGEST_TILE = 255 * STRIDE
-"""Pixels along the side of the largest tile: its positions are one byte of the stream header."""
+LARGEST_TILE = LARGEST_SIDE * STRIDE
+"""Pixels along the side of the largest tile."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class EncoderSettings:
     complexity: int = 6
     quantizer: str = ANNEALED
     distortion: str | Distortion | None = None
-    tile: int = DEFAULT_TILE * STRIDE
+    tile: int | None = None
 
     def __post_init__(self) -> None:
         if self.bpp is not None and self.quality is not None:
@@ -98,10 +98,16 @@ class EncoderSettings:
             raise InputError(f"complexity must be 0 to {len(BUDGETS) - 1}, not {self.complexity!r}")
         if self.quantizer not in QUANTIZERS:
             raise InputError(f"quantizer must be one of {QUANTIZERS}, not {self.quantizer!r}")
-        if self.tile % STRIDE or not STRIDE <= self.tile <= LARGEST_TILE:
+        if self.tile is not None and (
+            self.tile % STRIDE or not STRIDE <= self.tile <= LARGEST_TILE
+        ):
             raise InputError(
                 f"the side of a tile must be a multiple of {STRIDE} up to {LARGEST_TILE} pixels, "
                 f"not {self.tile!r}"
             )
         if self.distortion is not None:
             named_distortion(self.distortion)
+
+    def tile_side(self, height: int, width: int) -> int:
+        """Positions along the side of a tile of a picture in pixels."""
+        return default_side(height, width) if self.tile is None else self.tile // STRIDE

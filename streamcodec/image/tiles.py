@@ -16,6 +16,13 @@ from streamcodec.nn.image import STRIDE
 DEFAULT_TILE = 32
 """Latent positions along the side of a tile: 512 pixels."""
 
+WHOLE = 2048
+"""Positions of a picture that is one tile at most, half a megapixel: symbols have no neighbours
+across a tile's border, which costs a picture of 768 x 512 half a percent of its bits."""
+
+LARGEST_SIDE = 255
+"""Positions along the side of the largest tile, one byte of the stream header."""
+
 
 @dataclass(frozen=True)
 class Box:
@@ -88,6 +95,13 @@ def divided(box: Box, side: int) -> list[Box]:
         for r in range(rows)
         for c in range(columns)
     ]
+
+
+def default_side(height: int, width: int) -> int:
+    """Positions along the side of a tile where nobody asks for any, for a picture in pixels."""
+    bounds = Box(0, height, 0, width).reduced(STRIDE)
+    longest = max(bounds.height, bounds.width)
+    return longest if bounds.area <= WHOLE and longest <= LARGEST_SIDE else DEFAULT_TILE
 
 
 class TileGrid:

@@ -17,10 +17,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from streamcodec.image.model import ImageModel
-from streamcodec.image.tiles import Box, TileGrid
+from streamcodec.image.tiles import WHOLE, Box, TileGrid
 from streamcodec.nn.image import COLOURS, STRIDE
 
-MAX_WINDOW = 2048
+MAX_WINDOW = WHOLE
 """Positions that are searched together at most, unless one tile has more: half a megapixel, for
 which the generator's activations take some 150 MB."""
 
