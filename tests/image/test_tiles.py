@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from streamcodec.image.tiles import Box, TileGrid, divided
+from streamcodec.image.tiles import (
+    DEFAULT_TILE,
+    LARGEST_SIDE,
+    Box,
+    TileGrid,
+    default_side,
+    divided,
+)
 from streamcodec.image.windows import MAX_WINDOW, windows_of
 
 
@@ -35,6 +42,25 @@ def test_tiles_and_windows_cover_every_position_once(height: int, width: int, si
 def test_a_picture_of_one_position_more_has_two_halves() -> None:
     grid = TileGrid(16, 33 * 16, 32)
     assert [t.width for t in grid] == [16, 17]
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "tiles"),
+    [
+        (1, 1, 1),
+        (512, 768, 1),
+        (768, 512, 1),
+        (512, 1024, 1),
+        (512, 1025, 3),
+        (16, 16 * LARGEST_SIDE, 1),
+        (1, 10_000, 20),
+        (3000, 4000, 48),
+    ],
+)
+def test_small_pictures_are_one_tile(height: int, width: int, tiles: int) -> None:
+    side = default_side(height, width)
+    assert len(TileGrid(height, width, side)) == tiles
+    assert tiles == 1 or side == DEFAULT_TILE
 
 
 def test_touching_is_what_shares_a_position() -> None:
