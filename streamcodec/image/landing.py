@@ -25,7 +25,8 @@ CLOSE = 0.998
 """Part of its bytes that a window has to use."""
 
 WITHIN_REACH = 0.9
-"""Part of its bits that a point has to have, not to be moved on from."""
+"""Where the moves foreseen spend less than this part of the bits, all of them are made and there
+is more to gain from the point that they lead to."""
 
 SPENDINGS = 4
 """Times that bits are spent, half as many each time, if they bring nothing."""

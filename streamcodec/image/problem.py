@@ -13,7 +13,7 @@ from streamcodec.core.distortion import Distortion
 from streamcodec.core.integer_network import MAX_SYMBOL
 from streamcodec.core.lattice import FORBIDDEN, Look, product_form, silent_channels
 from streamcodec.image.model import ImageModel
-from streamcodec.image.rate import PriceControl, looks_of, settle
+from streamcodec.image.rate import PriceControl, forecasts, settle
 from streamcodec.image.windows import Surroundings
 from streamcodec.nn.image import COLOURS
 from streamcodec.nn.prior import logistic_bits
@@ -101,9 +101,9 @@ class WindowProblem:
 
         They are those of an annealing behind so many of its steps.
         """
-        look = looks_of(steps).get(step)
-        if look is not None and self._control.active:
-            self._control.foretell(self.lattice_bits(latents.round()), look)
+        forecast = forecasts(steps).get(step)
+        if forecast is not None and self._control.active:
+            self._control.foretell(self.lattice_bits(latents.round()), forecast)
 
     def look(self, symbols: Tensor) -> Look:
         """Cost and gradients of a lattice point ``(h, w, dim)``."""

@@ -28,11 +28,10 @@ CONTROL_GAIN = 0.5
 
 
 @dataclass(frozen=True)
-class Look:
-    """A look at the bits while a window is annealed, and what it makes of the price.
+class Forecast:
+    """How bits in the midst of an annealing foretell the price that it ends right at.
 
-    At so many more bits than are wanted (their logarithm) the logarithm of the price rises by
-    ``slope`` times that, plus ``rest``, and a price other than 1 goes back by the part ``pull``.
+    The logarithm of the price changes by ``slope * log(bits / wanted) + rest - pull * log(price)``.
     """
 
     slope: float
@@ -40,21 +39,21 @@ class Look:
     pull: float = 0.0
 
 
-FIRST_LOOK_AFTER = 8
+FIRST_AFTER = 8
 """Steps of annealing behind which the price is set for the first time."""
 
-FIRST_LOOK = Look(slope=5.2, rest=-0.03, pull=0.7)
-LATER_LOOKS = {
-    0.5: Look(slope=1.5, rest=0.03),
-    0.65: Look(slope=2.5, rest=0.045),
-    0.8: Look(slope=3.3, rest=0.04),
-    0.9: Look(slope=3.3, rest=0.03),
+FIRST = Forecast(slope=5.2, rest=-0.03, pull=0.7)
+LATER = {
+    0.5: Forecast(slope=1.5, rest=0.03),
+    0.65: Forecast(slope=2.5, rest=0.045),
+    0.8: Forecast(slope=3.3, rest=0.04),
+    0.9: Forecast(slope=3.3, rest=0.03),
 }
-"""What the price is to become if the annealing is to end at the right bits; later looks by the part
-of the steps that is done. By least squares over two dozen held-out photographs: each time they
+"""What the price is to become if the annealing is to end at the right bits; later forecasts by the
+part of the steps that is done. By least squares over two dozen held-out photographs: each time they
 foretell the price at which those bits are what a search ends with, five percent off at first, three
 in the end. Bits swing above and below the wanted ones on the way even where the price is right: a
-price that followed them cost 0.08 dB, one set by these looks costs nothing to speak of."""
+price that followed them cost 0.08 dB, one set by these forecasts costs nothing to speak of."""
 
 MAX_PRICE = 64.0
 """The price stays within 1/64 .. 64 of the rung's own: further away another rung is right."""
@@ -116,11 +115,11 @@ def setting_on(rung: int, bits: float, estimates: Sequence[float]) -> Setting:
 
 
 @lru_cache(maxsize=8)
-def looks_of(steps: int) -> dict[int, Look]:
-    """The looks at an annealing of so many steps, by the number of steps behind which they are."""
-    later = {round(part * steps): look for part, look in LATER_LOOKS.items()}
-    return {FIRST_LOOK_AFTER: FIRST_LOOK} | {
-        step: look for step, look in later.items() if step > FIRST_LOOK_AFTER
+def forecasts(steps: int) -> dict[int, Forecast]:
+    """Those of an annealing of so many steps, by the number of steps behind which they are made."""
+    later = {round(part * steps): forecast for part, forecast in LATER.items()}
+    return {FIRST_AFTER: FIRST} | {
+        step: forecast for step, forecast in later.items() if step > FIRST_AFTER
     }
 
 
@@ -154,11 +153,11 @@ class PriceControl:
         if self._bits is not None:
             self._move(CONTROL_GAIN * PRICE_SLOPE * self._deviation(bits, self._bits))
 
-    def foretell(self, bits: float, look: Look) -> None:
+    def foretell(self, bits: float, forecast: Forecast) -> None:
         """Set the price by what the latents of a search that is annealed cost rounded."""
         if self._bits is not None:
-            dear = look.pull * math.log(self.price)
-            self._move(look.slope * self._deviation(bits, self._bits) + look.rest - dear)
+            dear = forecast.pull * math.log(self.price)
+            self._move(forecast.slope * self._deviation(bits, self._bits) + forecast.rest - dear)
 
     @staticmethod
     def _deviation(bits: float, wanted: float) -> float:

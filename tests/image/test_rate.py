@@ -10,14 +10,14 @@ import torch
 
 from streamcodec.errors import InputError
 from streamcodec.image.rate import (
-    FIRST_LOOK,
-    FIRST_LOOK_AFTER,
-    LATER_LOOKS,
+    FIRST,
+    FIRST_AFTER,
+    LATER,
     MAX_PRICE,
     SEARCH_SAVES,
-    Look,
+    Forecast,
     PriceControl,
-    looks_of,
+    forecasts,
     rungs_around,
     setting_of_quality,
     setting_on,
@@ -70,28 +70,28 @@ def test_the_price_follows_the_bits() -> None:
     assert (still.price, still.active) == (2.0, False)
 
 
-def test_looks_at_an_annealing_are_few_and_in_order() -> None:
-    assert list(looks_of(40)) == [FIRST_LOOK_AFTER, 20, 26, 32, 36]
-    assert list(looks_of(16)) == [FIRST_LOOK_AFTER, 10, 13, 14]
+def test_forecasts_of_an_annealing_are_few_and_in_order() -> None:
+    assert list(forecasts(40)) == [FIRST_AFTER, 20, 26, 32, 36]
+    assert list(forecasts(16)) == [FIRST_AFTER, 10, 13, 14]
     for steps in (28, 60, 90, 170, 340):
-        assert len(looks_of(steps)) == 1 + len(LATER_LOOKS)
-        assert list(looks_of(steps)) == sorted(looks_of(steps))
+        assert len(forecasts(steps)) == 1 + len(LATER)
+        assert list(forecasts(steps)) == sorted(forecasts(steps))
 
 
 def test_a_foretold_price_goes_where_the_bits_are_right() -> None:
     control = PriceControl(1.0, 1000.0)
-    control.foretell(1000.0, Look(slope=3.0, rest=0.1))
+    control.foretell(1000.0, Forecast(slope=3.0, rest=0.1))
     assert control.price == pytest.approx(math.exp(0.1))
-    control.foretell(1100.0, Look(slope=3.0, rest=0.0))
+    control.foretell(1100.0, Forecast(slope=3.0, rest=0.0))
     assert control.price == pytest.approx(math.exp(0.1) * 1.1**3)
-    # A price that was a guess goes back to 1 as far as the look says.
+    # A price that was a guess goes back to 1 as far as the forecast says.
     guess = PriceControl(2.0, 1000.0)
-    guess.foretell(1000.0, Look(slope=3.0, rest=0.0, pull=0.5))
+    guess.foretell(1000.0, Forecast(slope=3.0, rest=0.0, pull=0.5))
     assert guess.price == pytest.approx(math.sqrt(2.0))
-    guess.foretell(1e12, Look(slope=3.0, rest=0.0))
+    guess.foretell(1e12, Forecast(slope=3.0, rest=0.0))
     assert guess.price == MAX_PRICE
     still = PriceControl(2.0)
-    still.foretell(5.0, FIRST_LOOK)
+    still.foretell(5.0, FIRST)
     assert still.price == 2.0
 
 
