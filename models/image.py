@@ -7,7 +7,8 @@ Starts from whatever the run folder holds, resumes where it was interrupted, wri
 into ``held-out-image.tsv``. The same command uses a CUDA
 GPU if there is one. ``--loss`` trains a finished run on towards MS-SSIM or against an adversary
 (:mod:`streamcodec_models.image_objectives`), ``--search`` on what a search finds
-(:mod:`streamcodec_models.image_searched`), as stages of their own.
+(:mod:`streamcodec_models.image_searched`), ``--encoder-alone`` lets the encoder catch up with what
+such a stage has made of the generator; each is a stage of its own.
 """
 
 from __future__ import annotations
@@ -81,6 +82,8 @@ def stage_name(args: argparse.Namespace) -> str:
     """What curves and checkpoints of these options are called."""
     if args.search:
         return "image-searched"
+    if args.encoder_alone:
+        return "image-encoder"
     return "image" if args.loss == "mse" else f"image-{args.loss}"
 
 
@@ -134,6 +137,11 @@ def parser() -> argparse.ArgumentParser:
         default=3,
         help="with --search: crops searched before that are learned from beside each new one",
     )
+    p.add_argument(
+        "--encoder-alone",
+        action="store_true",
+        help="the encoder alone, for a generator and a prior that stay as they are",
+    )
     p.add_argument("--batch", type=int, default=8)
     p.add_argument("--side", type=int, default=128, help="crop side, a multiple of 16")
     p.add_argument("--lr", type=float, default=1e-3)
@@ -167,8 +175,10 @@ def main() -> None:
     """Command line of the training."""
     p = parser()
     args = p.parse_args()
-    if args.search and args.loss == PERCEPTUAL:
-        p.error("--search goes with the losses mse and ms-ssim")
+    if args.loss == PERCEPTUAL and (args.search or args.encoder_alone):
+        p.error("--search and --encoder-alone go with the losses mse and ms-ssim")
+    if args.search and args.encoder_alone:
+        p.error("--search trains what --encoder-alone leaves as it is: one of them")
     train(args)
 
 

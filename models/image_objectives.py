@@ -26,7 +26,7 @@ from streamcodec.nn.image import DRAWING
 from . import losses
 from .image_adversary import PictureAdversary
 from .image_model import ImageModel
-from .image_rate_distortion import Objective, RateDistortion, Trade
+from .image_rate_distortion import EncoderAlone, Objective, RateDistortion, Trade
 from .image_searched import SearchedRateDistortion
 from .likeness import Likeness, classifier_likeness
 from .precision import narrow
@@ -113,6 +113,8 @@ def objective_of(model: ImageModel, lambdas: Tensor, args: argparse.Namespace) -
         return SearchedRateDistortion(
             model, lambdas, args.loss, args.search, args.replay, args.seed
         )
+    if args.encoder_alone:
+        return EncoderAlone(model, lambdas, args.loss)
     if args.loss != PERCEPTUAL:
         return RateDistortion(model, lambdas, args.loss)
     adversary = PictureAdversary(

@@ -87,3 +87,16 @@ class RateDistortion:
 
     def save(self) -> None:
         """There is nothing else."""
+
+
+class EncoderAlone(RateDistortion):
+    """Bits and a distortion, E alone: it catches up with a generator and a prior that stay.
+
+    Files and decoders are the same before and after; what is guessed is better.
+    """
+
+    def __init__(self, model: ImageModel, lambdas: Tensor, distortion: str) -> None:
+        super().__init__(model, lambdas, distortion)
+        model.requires_grad_(False)
+        model.encoder.requires_grad_(True)
+        self.trained = {"encoder": model.encoder}

@@ -37,6 +37,21 @@ def test_variants_follow_a_run_of_squared_error(train, tmp_path: Path) -> None:
     assert len(list((tmp_path / "run").glob("stage-*.pt"))) == 3
 
 
+def test_an_encoder_alone_catches_up(train) -> None:
+    """Of all networks it alone changes, and it costs less with those that stay."""
+    first = train("mse")
+    second = train("mse", "--encoder-alone")
+    moved = {k.split(".")[0] for k in first if not torch.equal(first[k], second[k])}
+    assert moved == {"encoder"}
+    torch.manual_seed(0)
+    model = ImageModel(TINY)
+    objective = objective_of(model, torch.tensor(TINY.lambdas), options("--encoder-alone"))
+    pixels, rate = photographs(2), torch.tensor([2, 4])
+    before = float(objective(pixels, rate, 0.5)["loss"])
+    minimize(objective, pixels, rate, steps=30)
+    assert float(objective(pixels, rate, 0.5)["loss"]) < 0.9 * before
+
+
 @pytest.mark.parametrize("loss", LOSSES)
 def test_what_is_minimized_goes_down(loss: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
