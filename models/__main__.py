@@ -17,6 +17,7 @@ COMMANDS = {
     "adopt": "begin a run from a finished model",
     "grain": "learn how strong the grain is that an image run's pictures lack",
     "average": "average the weights of runs of one descent",
+    "ladder": "put rungs between those of an image run",
     "grow": "give a run more latents",
     "evaluate": "PESQ of each link of a speech run on held-out speakers",
     "plot": "draw the curves of a run",

@@ -45,7 +45,7 @@ def export(
     model = load_model(run, load_config(run)).eval()
     c = model.config
     tensors, prior_config = integer_prior(model.prior)
-    figures = held_out_figures(model, pictures)
+    figures = held_out_figures(model, pictures, range(len(c.lambdas)))
     config = {
         "kind": "image",
         "name": folder.name,

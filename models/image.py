@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from torch import Tensor
 
 from streamcodec.image.distortion import ms_ssim
 
-from .image_model import ImageModel, load_config, load_model
+from .image_model import ImageModel, load_config, load_model, rungs_shown
 from .image_objectives import LOSSES, PERCEPTUAL, objective_of
 from .photos import PhotoCorpus
 from .plot import draw_if_possible
@@ -71,7 +72,7 @@ def train(args: argparse.Namespace) -> None:
         model.load_state_dict(load_model(args.run, config).to(device).state_dict())
 
     def figures() -> dict[str, float]:
-        return held_out_figures(model, held) | objective.held_out(held)
+        return held_out_figures(model, held, rungs_shown(config)) | objective.held_out(held)
 
     stage.run(loss_of, keep, figures)
     picture = draw_if_possible(args.run)
@@ -94,10 +95,10 @@ def held_out_crops(corpus: PhotoCorpus) -> Tensor:
 
 
 @torch.no_grad()
-def held_out_figures(model: ImageModel, held: Tensor) -> dict[str, float]:
+def held_out_figures(model: ImageModel, held: Tensor, rungs: Iterable[int]) -> dict[str, float]:
     """Bits a pixel, PSNR (dB, RGB) and MS-SSIM of E alone at each rung, means over crops."""
     result = {}
-    for rung in range(len(model.config.lambdas)):
+    for rung in rungs:
         rate = torch.full((len(held),), rung, device=held.device)
         with narrow(held.device):
             decoded, bpp = model(held, rate)

@@ -41,6 +41,9 @@ class ImageConfig:
     """What the search is to call close, unless a caller says otherwise."""
 
 
+RUNGS_SHOWN = 6
+"""Rungs that figures of a run are told of, at most."""
+
 LATTICE = ("log_gain", "log_step", "offset")
 """Parameters of a model that lead from latents to the lattices of its rungs, and back."""
 
@@ -98,6 +101,13 @@ class ImageModel(nn.Module):
         dequantized, bits = self.quantize(latents, rate)
         decoded = self.generator(dequantized).float()
         return decoded, bits / (pixels.shape[2] * pixels.shape[3])
+
+
+def rungs_shown(config: ImageConfig) -> list[int]:
+    """The rungs that figures of a run are told of: all, or some from the first to the last."""
+    rungs = len(config.lambdas)
+    count = min(rungs, RUNGS_SHOWN)
+    return [round(k * (rungs - 1) / max(1, count - 1)) for k in range(count)]
 
 
 def load_config(run: Path) -> ImageConfig:

@@ -25,7 +25,7 @@ from streamcodec.core.annealing import anneal
 from streamcodec.image.distortion import DISTORTIONS
 from streamcodec.nn.prior import logistic_bits
 
-from .image_model import ImageModel
+from .image_model import ImageModel, rungs_shown
 from .image_rate_distortion import RateDistortion, Trade
 from .precision import narrow
 
@@ -203,7 +203,7 @@ class SearchedRateDistortion:
     def held_out(self, pixels: Tensor) -> dict[str, float]:
         """Bits a pixel, PSNR and cost of what is found for the first crops, at each rung."""
         figures, pixels = {}, pixels[:HELD_OUT_CROPS]
-        for rung in range(len(self._model.config.lambdas)):
+        for rung in rungs_shown(self._model.config):
             rate = torch.full((len(pixels),), rung, device=pixels.device)
             symbols = self.search(pixels, rate)
             with torch.no_grad():

@@ -98,7 +98,7 @@ class PictureEncoder:
         end = 1 + len(pack_varint(pixels)) + 2 * count + SEEK_BYTES + FOOTER_BYTES
         bits = settings.bpp * pixels - 8 * (head_bytes + end)
         searched = self._budget.passes > 0
-        return RatePlan(bits, self.scene, model, self._problem, searched=searched)
+        return RatePlan(bits, self.scene, model, searched=searched)
 
     def _encode(self, window: Window, plan: Plan, allowed: float | None) -> list[Item]:
         """Search a window; give the items of its tiles."""
@@ -153,9 +153,10 @@ class PictureEncoder:
             control,
         )
         symbols, items = land(SearchedPoints(problem, searched), allowed, items_of, beside)
-        # Within the same bits nothing searched is to be farther off than E's guess.
         if allowed is not None and (
-            problem.lattice_distance(start) < problem.lattice_distance(symbols)
+            # Still too many bits, or within them farther off than E's guess: that will do better.
+            8 * wire_bytes(items) > allowed
+            or problem.lattice_distance(start) < problem.lattice_distance(symbols)
         ):
             return land(guessed, allowed, items_of)
         return symbols, items

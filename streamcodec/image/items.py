@@ -14,12 +14,18 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from streamcodec.core.container_layout import pack_varint
-from streamcodec.core.packet import MAX_PAYLOAD, SEQUENCE_MODULUS, Packet, parse_packet
+from streamcodec.core.packet import MAX_PAYLOAD, RATES, SEQUENCE_MODULUS, Packet, parse_packet
 from streamcodec.errors import CorruptPacketError, FormatError, InputError
 
 CHECK_BYTES = 2
 ITEM_PREFIX = 1 + CHECK_BYTES
 """Type and check."""
+
+TYPE_BITS = 4
+"""Of an item's first byte, the lower ones; those above extend the rate of its packets."""
+
+MAX_RUNGS = RATES << (8 - TYPE_BITS)
+"""Rungs that can be told."""
 
 MAX_PACKETS = 1024
 """Packets of the longest item: 64 MiB, above what the dearest tile can take."""
@@ -70,7 +76,8 @@ def pack_item(item: Item) -> list[Packet]:
     InputError
         The item is longer than any may be.
     """
-    head = bytes([item.type])
+    above, rate = divmod(item.rung, RATES)
+    head = bytes([above << TYPE_BITS | item.type])
     content = head + _check(head + item.body) + item.body
     if len(content) > MAX_PACKETS * MAX_PAYLOAD:
         raise InputError(
@@ -80,7 +87,7 @@ def pack_item(item: Item) -> list[Packet]:
     return [
         Packet.build(
             content[begin : begin + MAX_PAYLOAD],
-            rate=item.rung,
+            rate=rate,
             refresh=begin == 0,
             sequence=begin // MAX_PAYLOAD,
         )
@@ -98,8 +105,8 @@ def wire_bytes(items: Iterable[Item]) -> int:
     return total
 
 
-def parse_item(content: bytes, rung: int) -> Item:
-    """Read an item from the payloads of its packets.
+def parse_item(content: bytes, rate: int) -> Item:
+    """Read an item from the payloads of its packets, which have this rate.
 
     Raises
     ------
@@ -109,10 +116,11 @@ def parse_item(content: bytes, rung: int) -> Item:
     head, check, body = content[:1], content[1:ITEM_PREFIX], content[ITEM_PREFIX:]
     if len(content) < ITEM_PREFIX or _check(head + body) != check:
         raise CorruptPacketError("an item of the file does not match its check; it is damaged")
+    above, kind = divmod(head[0], 1 << TYPE_BITS)
     try:
-        return Item(ItemType(head[0]), body, rung)
+        return Item(ItemType(kind), body, RATES * above + rate)
     except ValueError as error:
-        raise CorruptPacketError(f"an item is of type {head[0]}, which there is not") from error
+        raise CorruptPacketError(f"an item is of type {kind}, which there is not") from error
 
 
 def read_items(records: Iterable[bytes | None], *, recover: bool = False) -> Iterator[Item]:
@@ -131,32 +139,32 @@ def read_items(records: Iterable[bytes | None], *, recover: bool = False) -> Ite
         A packet or item is damaged, or out of place.
     """
     parts: list[bytes] = []
-    rung = 0
+    rate = 0
     for record in records:
         packet = _packet(record, recover)
         if parts and (packet is None or packet.refresh):
-            yield from _finished(parts, rung, recover)
+            yield from _finished(parts, rate, recover)
         if packet is None:
             parts = []
         elif packet.refresh and packet.sequence == 0:
-            parts, rung = [packet.payload], packet.rate
-        elif _continues(packet, parts, rung):
+            parts, rate = [packet.payload], packet.rate
+        elif _continues(packet, parts, rate):
             parts.append(packet.payload)
         elif recover:
             # What came before it may be whole all the same.
-            yield from _finished(parts, rung, recover)
+            yield from _finished(parts, rate, recover)
             parts = []
         else:
             raise CorruptPacketError("a packet continues no item; the file is damaged")
     if parts:
-        yield from _finished(parts, rung, recover)
+        yield from _finished(parts, rate, recover)
 
 
-def _continues(packet: Packet, parts: list[bytes], rung: int) -> bool:
+def _continues(packet: Packet, parts: list[bytes], rate: int) -> bool:
     return (
         0 < len(parts) < MAX_PACKETS
         and not packet.refresh
-        and packet.rate == rung
+        and packet.rate == rate
         and packet.sequence == len(parts) % SEQUENCE_MODULUS
         and len(parts[-1]) == MAX_PAYLOAD
     )
@@ -173,9 +181,9 @@ def _packet(record: bytes | None, recover: bool) -> Packet | None:
         raise
 
 
-def _finished(parts: list[bytes], rung: int, recover: bool) -> Iterator[Item]:
+def _finished(parts: list[bytes], rate: int, recover: bool) -> Iterator[Item]:
     try:
-        yield parse_item(b"".join(parts), rung)
+        yield parse_item(b"".join(parts), rate)
     except CorruptPacketError:
         if not recover:
             raise

@@ -29,10 +29,10 @@ from streamcodec.core.model_file import (
     read_integer_prior,
     read_weights,
 )
-from streamcodec.core.packet import RATES
 from streamcodec.errors import InputError, ModelError
 from streamcodec.image.distortion import DEFAULT_DISTORTION, DISTORTIONS
 from streamcodec.image.drawing import Drawing, realistic
+from streamcodec.image.items import MAX_RUNGS
 from streamcodec.nn.image import ImageEncoder, ImageGenerator
 from streamcodec.nn.prior import fill_prior
 from streamcodec.nn.spatial_prior import NEIGHBOURS, SpatialPrior
@@ -203,7 +203,7 @@ def _load(folder: Path) -> ImageModel:
         raise ModelError(f"the model in {folder} is damaged: {error}") from error
     rungs = len(rates)
     if not (
-        1 <= rungs <= RATES
+        1 <= rungs <= MAX_RUNGS
         and gains.shape == steps.shape == offsets.shape == (rungs, widths["latent_dim"])
         and len(trade_offs) == rungs == coder.prior.rates
         and all(bool((t.isfinite() & (t > 0)).all()) for t in (gains, steps))

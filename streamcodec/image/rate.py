@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -96,21 +96,31 @@ def setting_of_quality(quality: float, trade_offs: Sequence[float]) -> Setting:
     return Setting(rung, wanted / trade_offs[rung])
 
 
-def rungs_around(bits: float, estimates: Sequence[float]) -> list[int]:
-    """The rungs at which E alone takes more and less than ``bits``, nearest first above.
+def rungs_around(bits: float, rungs: int, estimate: Callable[[int], float]) -> tuple[int, int]:
+    """The last rung at which E alone takes less than ``bits``, and the one above it.
+
+    At the ends of the ladder both are the same.
 
     Parameters
     ----------
-    estimates
-        Bits of E alone at each rung, ascending.
+    rungs
+        How many there are.
+    estimate
+        Bits of E alone at a rung, ascending; asked for as few rungs as will do.
     """
-    above = next((r for r, e in enumerate(estimates) if e >= bits), len(estimates) - 1)
-    return [above, above - 1] if above > 0 and estimates[above] >= bits else [above]
+    below, above = -1, rungs
+    while above - below > 1:
+        middle = (below + above) // 2
+        if estimate(middle) < bits:
+            below = middle
+        else:
+            above = middle
+    return max(below, 0), min(above, rungs - 1)
 
 
-def setting_on(rung: int, bits: float, estimates: Sequence[float]) -> Setting:
-    """The price that makes a search on a rung take about ``bits``."""
-    price = (max(1.0, SEARCH_SAVES * estimates[rung]) / max(bits, 1.0)) ** PRICE_SLOPE
+def setting_on(rung: int, bits: float, estimate: float) -> Setting:
+    """The price that makes a search take about ``bits`` on a rung where E alone takes others."""
+    price = (max(1.0, SEARCH_SAVES * estimate) / max(bits, 1.0)) ** PRICE_SLOPE
     return Setting(rung, min(max(price, 1 / MAX_PRICE), MAX_PRICE))
 
 

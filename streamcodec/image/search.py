@@ -9,7 +9,7 @@ from torch import Tensor
 
 from streamcodec.core.annealing import anneal
 from streamcodec.core.integer_network import MAX_SYMBOL
-from streamcodec.core.lattice import Moves, descend, moves_of
+from streamcodec.core.lattice import Moves, descend
 from streamcodec.core.search import LatentSearch
 from streamcodec.image.problem import WindowProblem
 from streamcodec.image.rate import PriceControl
@@ -57,9 +57,3 @@ def search_window(
     curvature = problem.curvature(symbols, generator)
     moves = descend(problem, symbols, curvature, budget.rounds, control, generator)
     return Searched(moves, curvature)
-
-
-def unsearched(problem: WindowProblem, symbols: Tensor) -> Searched:
-    """A lattice point as it is, and what can be done from there."""
-    curvature = problem.curvature(symbols, torch.Generator().manual_seed(0))
-    return Searched(moves_of(problem, symbols, curvature), curvature)

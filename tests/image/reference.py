@@ -52,7 +52,7 @@ class GridPrior(Prior):
 
 
 def items_of(data: bytes) -> list[tuple[int, int, bytes]]:
-    """Type, rate and body of every item."""
+    """Type, rung and body of every item."""
     length, place = varint(data, 8 + 21)
     place += length + 4
     items: list[tuple[int, bytes]] = []
@@ -72,7 +72,7 @@ def items_of(data: bytes) -> list[tuple[int, int, bytes]]:
         check = zlib.crc32(content[:1] + content[3:]) & 0xFFFF
         if check != int.from_bytes(content[1:3], "big"):
             raise CorruptError
-        result.append((content[0], rate, content[3:]))
+        result.append((content[0] & 15, 8 * (content[0] >> 4) + rate, content[3:]))
     return result
 
 

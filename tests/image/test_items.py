@@ -16,6 +16,8 @@ ITEMS = [
     Item(ItemType.TILE, LONG, 5),
     Item(ItemType.ALPHA, b""),
     Item(ItemType.TILE, LONG[: MAX_PAYLOAD - items.ITEM_PREFIX], 2),
+    Item(ItemType.MASKED_TILE, LONG[:9], 13),
+    Item(ItemType.TILE, LONG[:9], items.MAX_RUNGS - 1),
 ]
 
 
@@ -25,7 +27,16 @@ def packets() -> list[bytes | None]:
 
 def test_items_come_back() -> None:
     assert list(read_items(packets())) == ITEMS
-    assert [len(pack_item(item)) for item in ITEMS] == [1, 5, 1, 1]
+    assert [len(pack_item(item)) for item in ITEMS] == [1, 5, 1, 1, 1, 1]
+
+
+def test_a_rung_literally() -> None:
+    """As the document has it: its eighths beside the type, what is left in the packet."""
+    (packet,) = pack_item(Item(ItemType.MASKED_TILE, b"", 13))
+    assert packet.payload[0] == 0x13
+    assert packet.rate == 5
+    with pytest.raises(ValueError, match="256"):
+        pack_item(Item(ItemType.TILE, b"", items.MAX_RUNGS))
 
 
 def test_every_lost_packet_costs_its_item_alone() -> None:

@@ -44,18 +44,28 @@ def test_quality_walks_the_ladder_without_steps() -> None:
 
 def test_rungs_near_the_rate() -> None:
     estimates = [1000.0, 2000.0, 4000.0, 8000.0]
-    assert rungs_around(1800, estimates) == [1, 0]
-    assert rungs_around(2100, estimates) == [2, 1]
-    assert rungs_around(10**9, estimates) == [3]
-    assert rungs_around(-5, estimates) == [0]
+    asked: list[int] = []
+
+    def estimate(rung: int) -> float:
+        asked.append(rung)
+        return estimates[rung]
+
+    assert rungs_around(1800, 4, estimate) == (0, 1)
+    assert rungs_around(2000, 4, estimate) == (0, 1)
+    assert rungs_around(2100, 4, estimate) == (1, 2)
+    assert rungs_around(10**9, 4, estimate) == (3, 3)
+    assert rungs_around(-5, 4, estimate) == (0, 0)
+    assert rungs_around(5, 1, estimate) == (0, 0)
+    asked.clear()
+    assert rungs_around(71.5, 128, lambda r: asked.append(r) or float(r)) == (71, 72)
+    assert len(asked) <= 8
 
 
 def test_the_price_of_a_rung_is_lower_the_more_bits_there_are() -> None:
-    estimates = [1000.0, 2000.0, 4000.0, 8000.0]
     # A search takes a little less than E alone.
-    assert setting_on(1, SEARCH_SAVES * 2000, estimates).price == pytest.approx(1.0)
-    assert setting_on(1, 1500, estimates).price > 1 > setting_on(1, 2100, estimates).price
-    assert setting_on(3, 1, estimates).price == MAX_PRICE
+    assert setting_on(1, SEARCH_SAVES * 2000, 2000).price == pytest.approx(1.0)
+    assert setting_on(1, 1500, 2000).price > 1 > setting_on(1, 2100, 2000).price
+    assert setting_on(3, 1, 8000).price == MAX_PRICE
 
 
 def test_the_price_follows_the_bits() -> None:

@@ -111,9 +111,10 @@ def test_the_command_is_a_stage_of_its_own(train, tmp_path, monkeypatch) -> None
     assert {f"searched_cost@{r}" for r in range(len(TINY.lambdas))} <= found.keys()
 
 
-def test_an_adversary_has_nothing_to_search_for(capsys, monkeypatch) -> None:
-    options = ["image", "--data", "x", "--run", "y", "--search", "4", "--loss", "perceptual"]
+@pytest.mark.parametrize("stage", [["--search", "4"], ["--encoder-alone"]])
+def test_an_adversary_has_nothing_to_search_for(stage: list[str], capsys, monkeypatch) -> None:
+    options = ["image", "--data", "x", "--run", "y", "--loss", "perceptual", *stage]
     monkeypatch.setattr("sys.argv", options)
     with pytest.raises(SystemExit):
         image.main()
-    assert "--search goes with the losses" in capsys.readouterr().err
+    assert "go with the losses" in capsys.readouterr().err
