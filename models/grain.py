@@ -19,7 +19,7 @@ from torch import Tensor
 from streamcodec.nn.grain import Grain, surprise
 
 from .image import held_out_crops
-from .image_model import ImageModel, load_config, load_model
+from .image_model import ImageModel, load_config, load_model, rungs_shown
 from .photos import PhotoCorpus
 from .precision import narrow
 from .stage import Stage
@@ -79,9 +79,9 @@ def train(args: argparse.Namespace) -> None:
 
 @torch.no_grad()
 def held_out_surprise(model: ImageModel, grain: Grain, pixels: Tensor) -> float:
-    """Loss on crops, mean over the rungs."""
+    """Loss on crops, mean over rungs of the whole ladder."""
     found = []
-    for rung in range(len(model.config.lambdas)):
+    for rung in rungs_shown(model.config):
         rate = torch.full((len(pixels),), rung, device=pixels.device)
         composed, lacking = residuals(model, pixels, rate)
         found.append(float(surprise(grain(composed), lacking)))
