@@ -37,7 +37,7 @@ from streamcodec.nn.image import ImageEncoder, ImageGenerator
 from streamcodec.nn.prior import fill_prior
 from streamcodec.nn.spatial_prior import NEIGHBOURS, SpatialPrior
 
-DEFAULT_MODEL = "image-6"
+DEFAULT_MODEL = "image-7"
 """Folder of the default weights inside the package of trained models."""
 
 KIND = "image"

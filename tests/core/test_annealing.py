@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 import torch
 from torch import Tensor
 
+from streamcodec.core import annealing
 from streamcodec.core.annealing import anneal, draw_near
 
 SHAPE = (20, 20, 2)
@@ -54,7 +56,7 @@ def test_annealed_latents_round_well() -> None:
 def test_draws_are_near_the_nearer_integer() -> None:
     generator = torch.Generator().manual_seed(2)
     z = torch.full((4000,), -1.2)
-    draw = draw_near(z, 0.3, generator)
+    draw = draw_near(z, 0.3, torch.rand(z.shape, generator=generator))
     drawn = draw.softened(0.3)
     assert bool(((drawn >= -2) & (drawn <= -1)).all())
     assert float((drawn > -1.5).float().mean()) > 0.75
@@ -66,14 +68,37 @@ def test_draws_are_near_the_nearer_integer() -> None:
     assert torch.equal(colder.round(), drawn.round())
     # The likelier it is drawn above, the further up the latent lies: a gradient says so.
     z = torch.full((100,), 0.5, requires_grad=True)
-    (gradient,) = torch.autograd.grad(draw_near(z, 0.5, generator).softened(0.5).sum(), z)
+    draw = draw_near(z, 0.5, torch.rand(z.shape, generator=generator))
+    (gradient,) = torch.autograd.grad(draw.softened(0.5).sum(), z)
     assert bool((gradient >= 0).all())
     assert float(gradient.mean()) > 0.1
 
 
+def test_a_few_steps_in_a_row_draw_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Tensor] = []
+
+    def draw_and_tell(z: Tensor, temperature: float, uniform: Tensor) -> annealing.Draw:
+        seen.append(uniform)
+        return draw_near(z, temperature, uniform)
+
+    monkeypatch.setattr(annealing, "draw_near", draw_and_tell)
+    guess = torch.full(SHAPE, 0.6)
+    anneal(Pairs(), guess, 1.0, 40, torch.Generator().manual_seed(0), lambda *_: None)
+    uniform = torch.stack(seen)
+    assert uniform.shape == (40, *SHAPE)
+    # Of eight in a row no two neighbours on the circle are far apart, whichever symbol it is.
+    for begin in range(32):
+        ordered = uniform[begin : begin + 8].sort(dim=0).values
+        around = torch.cat([ordered, ordered[:1] + 1.0])
+        assert float(around.diff(dim=0).max()) < 0.25
+    # And symbols know nothing of each other.
+    assert abs(float(uniform[7].mean()) - 0.5) < 0.05
+    assert 0.27 < float(uniform[7].std()) < 0.31
+
+
 def test_expectation_is_the_mean_of_many_draws() -> None:
     generator = torch.Generator().manual_seed(3)
-    draw = draw_near(torch.full((20_000,), 2.4), 0.5, generator)
+    draw = draw_near(torch.full((20_000,), 2.4), 0.5, torch.rand(20_000, generator=generator))
     hard = draw.softened(1e-3).round()
     expected = draw.expected(torch.square)
     assert torch.allclose(expected, expected[:1].expand_as(expected))
