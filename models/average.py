@@ -3,8 +3,8 @@
     python -m streamcodec_models average runs/a:2 runs/b:3 --out runs/c
 
 A run that goes on from another, or two from a common one, end beside what lies between them: their
-mean has less of what either learned of its last batches by chance. Each of the two
-runs whose mean is `image-6` cost more on held-out pictures than the mean does (LOG).
+mean has less of what either learned of its last batches by chance. Each of the
+runs whose mean is `image-7` cost more on held-out pictures than the mean does (LOG).
 
 Source: Izmailov et al., *Averaging weights leads to wider optima and better generalization*, UAI
 2018; for separate runs, Wortsman et al., *Model soups*, ICML 2022.
