@@ -41,12 +41,15 @@ class Scene:
         self.grid = TileGrid(picture.header.height, picture.header.width, tile)
         self.windows = windows_of(self.grid)
         self._found: dict[int, Tensor] = {}
+        self._guessed: tuple[Box, Tensor] | None = None
 
     def guess(self, box: Box) -> Tensor:
-        """E's latents ``(h, w, dim)`` of a rectangle of positions."""
-        outer = box.grown(self._model.encoder.halo, self.grid.bounds)
-        pixels = self._target(outer.scaled(STRIDE).common(self.grid.pixels))
-        return guess_latents(self._model, pixels, outer, box)
+        """E's latents ``(h, w, dim)`` of a rectangle of positions; the last are remembered."""
+        if self._guessed is None or self._guessed[0] != box:
+            outer = box.grown(self._model.encoder.halo, self.grid.bounds)
+            pixels = self._target(outer.scaled(STRIDE).common(self.grid.pixels))
+            self._guessed = box, guess_latents(self._model, pixels, outer, box)
+        return self._guessed[1]
 
     def alpha(self, tile: int) -> NDArray[np.unsignedinteger]:
         """Samples ``(h, w)`` of a tile's last plane."""
