@@ -129,21 +129,19 @@ def land(
     beside
         Bits that items take beside those of the prior's reckoning, as far as is known.
     """
-    best = points.found, items_of(points.found)
     if allowed is None:
-        return best
-    most = -math.inf
+        return points.found, items_of(points.found)
+    landed = []
     aim = max(0.0, allowed * NEARLY - beside)
     for _ in range(LANDINGS):
         symbols, expected = points.with_bits(aim)
         items = items_of(symbols)
         spent = 8 * wire_bytes(items)
         # Within the bits and most of them, or else the fewest.
-        merit = spent if spent <= allowed else -spent
-        if merit > most:
-            most, best = merit, (symbols, items)
+        landed.append((spent if spent <= allowed else -spent, symbols, items))
         if CLOSE * allowed <= spent <= allowed:
             break
         # What the coder spends beyond the prior's reckoning is about the same next time.
         aim = max(0.0, NEARLY * allowed - (spent - expected))
-    return best
+    _, symbols, items = max(landed, key=lambda merit_first: merit_first[0])
+    return symbols, items

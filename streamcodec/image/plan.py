@@ -88,5 +88,6 @@ def _estimate(scene: Scene, model: ImageModel, window: Window, rung: int) -> flo
     bits = 0.0
     for tile in window.tiles:
         z = guess[scene.grid[tile].within(window.box).slices].round()[None]
-        bits += float(model.search_prior.tile_bits(z, z, rate).sum())
+        with model.search_precision():
+            bits += float(model.search_prior.tile_bits(z, z, rate).sum())
     return bits

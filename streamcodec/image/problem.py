@@ -156,7 +156,7 @@ class WindowProblem:
         """Locations and log-scales of the symbols of a lattice point ``(h, w, dim)``."""
         location, log_scale = torch.empty_like(symbols), torch.empty_like(symbols)
         for tile in self._place.tiles:
-            with self._precision():
+            with self._model.search_precision():
                 part = self._model.search_prior.distributions(
                     symbols[tile.slices][None], self._rung
                 )
@@ -191,15 +191,10 @@ class WindowProblem:
         for tile in self._place.tiles:
             place = (slice(None), *tile.slices)
             rate = self._rung.expand(len(values))
-            with self._precision():
+            with self._model.search_precision():
                 bits = self._model.search_prior.tile_bits(values[place], symbols[place], rate)
             total = total + bits.sum((1, 2, 3))
         return total
-
-    def _precision(self) -> torch.autocast:
-        """What the prior is computed in; narrow, its bits change by 0.01 %, a look by an eighth."""
-        narrow = self._model.search_dtype
-        return torch.autocast("cpu", narrow, enabled=narrow != torch.float32)
 
     def settling(self, latents: Tensor) -> Callable[[float], tuple[Tensor, float]]:
         """Lattice points ``(h, w, dim)`` around latents, with their bits, by the slope of a bit."""

@@ -56,18 +56,18 @@ BUDGETS = (
     _budget(0, 0),
     _budget(0, 3),
     _budget(0, 6),
-    _budget(0, 10),
-    _budget(16, 4),
-    _budget(28, 4),
-    _budget(40, 4),
-    _budget(60, 6),
-    _budget(90, 8),
-    _budget(170, 10),
-    _budget(340, 12),
+    _budget(8, 1),
+    _budget(12, 1),
+    _budget(16, 1),
+    _budget(24, 1),
+    _budget(40, 2),
+    _budget(80, 4),
+    _budget(160, 6),
+    _budget(320, 8),
 )
-"""Search budget of each complexity, 0 to 10. Behind annealing a few rounds are enough: twelve more
-lower the cost by 0.2 %, for a quarter of the time. Trying single symbols through the generator, as
-speech does, is out of proportion for a hundred thousand of them."""
+"""Search budget of each complexity, 0 to 10. Behind annealing few rounds are enough. Trying single
+symbols through the generator, as speech does, is out of proportion for a hundred thousand of them.
+"""
 
 DEFAULT_QUALITY = 50.0
 """Where neither a rate nor a quality is asked for."""
