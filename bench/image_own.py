@@ -35,7 +35,7 @@ class StreamcodecImage(ImageCodec):
         Of the search; 0 is the encoder network alone.
     quantizer : {"annealed", "admm", "uniform"}
         How the search reaches integers.
-    distortion : {"model", "mse", "ms-ssim"}
+    distortion : {"model", "mse", "luma", "ms-ssim"}
         What the search calls close.
     model : str, optional
         Folder or name of the weights; the packaged ones by default.

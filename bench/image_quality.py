@@ -159,7 +159,7 @@ def add_codec_options(parser: argparse.ArgumentParser) -> None:
         "--distortion",
         type=_names,
         default=[MODELS_OWN],
-        help="of ours, comma-separated: model (what each is made for; default), mse, ms-ssim",
+        help="of ours, comma-separated: model (what each is made for; default), mse, luma, ms-ssim",
     )
     parser.add_argument(
         "--quantizer",

@@ -72,8 +72,9 @@ def _add_encode(actions: Commands) -> None:
         help="how latents become integers (default %(default)s)",
     )  # fmt: skip
     parser.add_argument(
-        "--distortion", choices=("mse", "ms-ssim"),
-        help="what the search calls close (default: what the model was made for)",
+        "--distortion", choices=("mse", "luma", "ms-ssim"),
+        help="what the search calls close: squared error over RGB, with luma favoured, or MS-SSIM "
+        "(default: what the model was made for)",
     )  # fmt: skip
     _add_common(parser)
     parser.set_defaults(run=run_encode)

@@ -52,8 +52,8 @@ def encode_image(
     quantizer : {"annealed", "admm", "uniform"}
         How the searched latents become integers.
     distortion : str or callable, optional
-        What the search calls close: ``"mse"``, ``"ms-ssim"``; what the model was made for if
-        omitted; or any
+        What the search calls close: ``"mse"``, ``"luma"`` (squared error that favours luma, as
+        other codecs do), ``"ms-ssim"``; what the model was made for if omitted; or any
         ``distortion(pictures (n, 3, h, w), target (1, 3, h, w)) -> (n,)`` on values in 0..1.
     tile : int, optional
         Pixels along the side of a tile, a multiple of 16: smaller ones make small regions quicker

@@ -19,7 +19,7 @@ from streamcodec.errors import CorruptPacketError, FormatError, InputError
 
 CHECK_BYTES = 2
 ITEM_PREFIX = 1 + CHECK_BYTES
-"""Type and check."""
+"""Type and part of the rung, and check."""
 
 TYPE_BITS = 4
 """Of an item's first byte, the lower ones; those above extend the rate of its packets."""

@@ -12,6 +12,7 @@ from streamcodec.errors import InputError
 from streamcodec.image.distortion import (
     DISTORTIONS,
     MS_SSIM_WEIGHTS,
+    luminous,
     ms_ssim,
     named_distortion,
     structural,
@@ -60,6 +61,16 @@ def test_any_size_is_measured(size: tuple[int, int]) -> None:
     loss.sum().backward()
     assert pictures.grad is not None
     assert bool(pictures.grad.isfinite().all())
+
+
+def test_luma_is_favoured() -> None:
+    target = torch.full((1, 3, 4, 4), 0.5)
+    grey = target + 0.1
+    # Green up and red down: the brightness stays.
+    tinted = target + torch.tensor([-0.1 * 0.587 / 0.299, 0.1, 0.0])[None, :, None, None]
+    pictures = torch.cat([target, grey, tinted])
+    error = (pictures - target).square().flatten(1).mean(1)
+    assert luminous(pictures, target).tolist() == pytest.approx([0.0, 0.01, float(error[2]) / 2])
 
 
 def test_names() -> None:
