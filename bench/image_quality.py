@@ -104,9 +104,8 @@ def choose_codecs(options: argparse.Namespace) -> tuple[list[ImageCodec], dict[s
                 for complexity in options.complexity
                 for quantizer in options.quantizer
                 for realism in options.realism
-                # Nothing is searched at complexity 0: neither makes a difference there.
-                if complexity > 0
-                or (quantizer, distortion) == (options.quantizer[0], options.distortion[0])
+                # Nothing is searched at complexity 0; a distortion may have its own encoder.
+                if complexity > 0 or quantizer == options.quantizer[0]
             ],
             own_missing,
         )

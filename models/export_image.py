@@ -6,18 +6,25 @@ A run of the loss ``perceptual`` began from a model and changed its drawing laye
 become a file more in that model's folder:
 
     python -m streamcodec_models.export_image RUN models/weights/NAME --realism
+
+A run of ``--encoder-alone`` for another loss becomes one, too, from which pictures are encoded for
+that distortion:
+
+    python -m streamcodec_models.export_image RUN models/weights/NAME --encoder-for ms-ssim
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 
-from streamcodec.core.model_file import identity_of, read_weights
+from streamcodec.core.model_file import identity_of, read_weights, restored
+from streamcodec.image.distortion import DISTORTIONS
 from streamcodec.image.drawing import FOR_DECODER, GRAIN
-from streamcodec.image.model import REALISM_FILE
+from streamcodec.image.model import REALISM_FILE, encoder_file
 from streamcodec.nn.image import DRAWING
 
 from .export import eight_bit, half, write_parts
@@ -84,19 +91,46 @@ def export_realism(run: Path, folder: Path) -> dict[str, int]:
     ValueError
         The run began from another model: other layers differ, too.
     """
-    config, tensors = read_weights(folder / "decoder.safetensors")
     found = load_model(run, load_config(run)).generator.state_dict()
     other = {k: v for k, v in found.items() if k.split(".")[0] not in DRAWING}
-    if not all(torch.allclose(v, tensors[f"generator.{k}"].float()) for k, v in other.items()):
-        raise ValueError(f"{run} did not begin from {folder}: more than drawing layers differ")
+    described = _for_decoder(run, folder, other)
     drawing = {k: v for k, v in found.items() if k not in other}
-    described = {FOR_DECODER: identity_of(config, tensors).hex()}
     exported = eight_bit(drawing, "", FULLER)
     if (run / GRAIN_FILE).exists():
         grain = torch.load(run / GRAIN_FILE, map_location="cpu", weights_only=True)
         exported |= half(grain, GRAIN)
     part = {Path(REALISM_FILE).stem: (exported, described)}
     return write_parts(folder, part)
+
+
+def export_encoder(run: Path, folder: Path, distortion: str) -> dict[str, int]:
+    """Add a run's encoder to the model that it began from, for pictures of that distortion.
+
+    Returns the file's size.
+
+    Raises
+    ------
+    ValueError
+        The run began from another model: its generator differs.
+    """
+    model = load_model(run, load_config(run))
+    described = _for_decoder(run, folder, model.generator.state_dict())
+    exported = eight_bit(model.encoder.state_dict(), "encoder.", FULLER)
+    return write_parts(folder, {Path(encoder_file(distortion)).stem: (exported, described)})
+
+
+def _for_decoder(run: Path, folder: Path, layers: Mapping[str, torch.Tensor]) -> dict[str, str]:
+    """What says to which decoder a file belongs, if these layers of the generator are its own.
+
+    A run may have been adopted from the model or be the one that it was exported from.
+    """
+    config, tensors = read_weights(folder / "decoder.safetensors")
+    exported = restored(eight_bit(layers, "", FULLER))
+    for name, layer in layers.items():
+        stored = tensors[f"generator.{name}"].float()
+        if not any(torch.allclose(mine.float(), stored) for mine in (layer, exported[name])):
+            raise ValueError(f"{run} did not begin from {folder}: its {name} differs")
+    return {FOR_DECODER: identity_of(config, tensors).hex()}
 
 
 def main() -> None:
@@ -111,8 +145,14 @@ def main() -> None:
         "--realism", action="store_true",
         help="drawing layers alone, for the model that the run began from",
     )  # fmt: skip
+    parser.add_argument(
+        "--encoder-for", choices=tuple(DISTORTIONS),
+        help="the encoder alone, for pictures of this distortion",
+    )  # fmt: skip
     args = parser.parse_args()
-    if args.realism:
+    if args.encoder_for:
+        sizes = export_encoder(args.run, args.folder, args.encoder_for)
+    elif args.realism:
         sizes = export_realism(args.run, args.folder)
     elif args.data is None:
         parser.error("--data is needed to tell the rates of the rungs")

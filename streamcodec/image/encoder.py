@@ -50,6 +50,8 @@ class PictureEncoder:
         self.picture = picture
         self.settings = settings
         self.model = load_image_model(model)
+        if isinstance(settings.distortion, str):
+            self.model = self.model.guessing_for(settings.distortion)
         self._side = settings.tile_side(picture.header.height, picture.header.width)
         self.scene = Scene(picture, self.model, self._side)
         self._budget = BUDGETS[settings.complexity]

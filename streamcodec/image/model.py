@@ -7,13 +7,16 @@ A model is a folder of two safetensors files (see :mod:`streamcodec.core.model_f
 
 It may hold ``realism.safetensors``: drawing layers of G learned against an adversary, which a
 decoder may use in place of those that mind fidelity, and perhaps how strong the grain is that
-pictures lack (:mod:`streamcodec.nn.grain`).
+pictures lack (:mod:`streamcodec.nn.grain`). And ``encoder-NAME.safetensors``: an encoder that
+guesses for the distortion of that name; generator and prior serve all of them.
 """
 
 from __future__ import annotations
 
+import copy
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -31,7 +34,7 @@ from streamcodec.core.model_file import (
 )
 from streamcodec.errors import InputError, ModelError
 from streamcodec.image.distortion import DEFAULT_DISTORTION, DISTORTIONS
-from streamcodec.image.drawing import Drawing, realistic
+from streamcodec.image.drawing import FOR_DECODER, Drawing, realistic
 from streamcodec.image.items import MAX_RUNGS
 from streamcodec.nn.image import ImageEncoder, ImageGenerator
 from streamcodec.nn.prior import fill_prior
@@ -46,6 +49,11 @@ KIND = "image"
 _PARTS = ("decoder", "encoder")
 
 REALISM_FILE = "realism.safetensors"
+
+
+def encoder_file(distortion: str) -> str:
+    """Name of the file of an encoder that guesses for a distortion."""
+    return f"encoder-{distortion}.safetensors"
 
 
 @dataclass(frozen=True)
@@ -72,6 +80,9 @@ class ImageModel:
     realism_file : Path, optional
         Where the generator's drawing layers of full realism are, if there are any. They are read
         when somebody asks for them.
+    encoder_files : mapping of str to Path
+        Where encoders for other distortions than the model's own are. They are read when a picture
+        is encoded for one.
     """
 
     name: str
@@ -88,6 +99,31 @@ class ImageModel:
     coder: GridCoder
     distortion: str = DEFAULT_DISTORTION
     realism_file: Path | None = None
+    encoder_files: Mapping[str, Path] = field(default_factory=dict)
+
+    def guessing_for(self, distortion: str) -> ImageModel:
+        """The same model with the encoder for a distortion, if it has one.
+
+        Raises
+        ------
+        ModelError
+            That encoder is damaged or another decoder's.
+        """
+        if distortion not in self.encoder_files:
+            return self
+        path = self.encoder_files[distortion]
+        config, tensors = read_weights(path)
+        if config.get(FOR_DECODER) != self.identity.hex():
+            raise ModelError(
+                f"{path} belongs to the decoder {config.get(FOR_DECODER)}, not to "
+                f"{self.identity.hex()}; make it anew for this one, or remove it"
+            )
+        encoder = copy.deepcopy(self.encoder)
+        try:
+            fill(encoder, tensors, "encoder.")
+        except RuntimeError as error:
+            raise ModelError(f"{path} is damaged: it is no encoder of this model") from error
+        return replace(self, encoder=encoder)
 
     def drawn_with(self, realism: float) -> Drawing:
         """What draws for a decoder that asks for so much realism.
@@ -223,8 +259,10 @@ def _load(folder: Path) -> ImageModel:
         )
     identity = identity_of(config, tensors)
     realism_file = folder / REALISM_FILE
+    encoder_files = {aim: folder / encoder_file(aim) for aim in DISTORTIONS}
     return ImageModel(
         name, identity, rates, gains, steps, offsets, trade_offs, encoder, generator,
         for_search(generator), search_prior, coder, distortion,
         realism_file if realism_file.exists() else None,
+        {aim: path for aim, path in encoder_files.items() if path.exists()},
     )  # fmt: skip

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
-from safetensors.torch import load_file
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
 
+from streamcodec import decode_image, encode_image
 from streamcodec.core.model_file import read_weights
 from streamcodec.errors import ModelError, ModelNotFoundError
-from streamcodec.image.model import ImageModel, load_image_model
+from streamcodec.image.drawing import FOR_DECODER
+from streamcodec.image.model import ImageModel, encoder_file, load_image_model
 from streamcodec.speech.model import model_folder as speech_folder
 from tests.image.tiny_model import GAINS, LATENT_DIM, save_tiny_model
 
@@ -67,3 +72,34 @@ def test_gains_that_do_not_fit_are_refused(tiny_folder: Path, tmp_path: Path) ->
         save_file(tensors, folder / "decoder.safetensors", metadata={"config": json.dumps(config)})
         with pytest.raises(ModelError, match=r"damaged|vmaf"):
             load_image_model(folder)
+
+
+def test_an_encoder_of_its_own_for_a_distortion(
+    tiny_folder: Path, tiny: ImageModel, photo: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(tiny_folder, tmp_path / "aimed"))
+    state = {f"encoder.{n}": t.contiguous().clone() for n, t in tiny.encoder.state_dict().items()}
+    state["encoder.output.bias"] += 0.2
+    path = folder / encoder_file("ms-ssim")
+
+    def write(**described: str) -> None:
+        save_file(state, path, metadata={"config": json.dumps(described)})
+
+    def encoded(model: ImageModel, distortion: str | None) -> bytes:
+        return encode_image(photo, complexity=0, distortion=distortion, model=model)
+
+    write(**{FOR_DECODER: tiny.identity.hex()})
+    aimed = load_image_model(folder)
+    assert aimed.identity == tiny.identity
+    for distortion in (None, "mse", "luma"):
+        assert encoded(aimed, distortion) == encoded(tiny, distortion)
+    assert encoded(aimed, "ms-ssim") != encoded(tiny, "ms-ssim")
+    brighter = decode_image(encoded(aimed, "ms-ssim"), model=tiny).mean()
+    assert brighter > decode_image(encoded(tiny, "ms-ssim"), model=tiny).mean() + 10
+    write(**{FOR_DECODER: "00" * 8})
+    with pytest.raises(ModelError, match="belongs to the decoder 00"):
+        encoded(aimed, "ms-ssim")
+    del state["encoder.output.bias"]
+    write(**{FOR_DECODER: tiny.identity.hex()})
+    with pytest.raises(ModelError, match="no encoder of this model"):
+        encoded(aimed, "ms-ssim")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from streamcodec_models.adopt import adopt
-from streamcodec_models.export_image import export, export_realism
+from streamcodec_models.export_image import export, export_encoder, export_realism
 from streamcodec_models.image_model import ImageConfig, ImageModel
 
 from streamcodec import decode_image, encode_image
@@ -81,3 +82,26 @@ def test_other_drawing_layers_join_the_model_that_they_began_from(
     torch.save(state, path)
     with pytest.raises(ValueError, match="did not begin from"):
         export_realism(tmp_path / "lively", folder)
+
+
+def test_an_encoder_joins_the_model_whose_generator_it_guesses_for(
+    run: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "model"
+    export(run, folder, torch.rand(1, 3, 64, 64))
+    other = tmp_path / "other"
+    other.mkdir()
+    for name in ("config.json", "model.pt"):
+        shutil.copy(run / name, other / name)
+    state = torch.load(other / "model.pt", weights_only=True)
+    state["encoder.output.bias"] += 0.25
+    torch.save(state, other / "model.pt")
+    assert export_encoder(other, folder, "ms-ssim").keys() == {"encoder-ms-ssim.safetensors"}
+    model = load_image_model(folder)
+    moved = model.guessing_for("ms-ssim").encoder.output.bias - model.encoder.output.bias
+    assert torch.allclose(moved, torch.full_like(moved, 0.25), atol=0.02)
+    assert model.guessing_for("luma") is model
+    state["generator.blocks.0.mix.weight"] += 0.25
+    torch.save(state, other / "model.pt")
+    with pytest.raises(ValueError, match="did not begin from"):
+        export_encoder(other, folder, "ms-ssim")
