@@ -21,9 +21,9 @@ from pathlib import Path
 
 import torch
 
-from streamcodec.core.model_file import identity_of, read_weights, restored
+from streamcodec.core.model_file import FOR_DECODER, identity_of, read_weights, restored
 from streamcodec.image.distortion import DISTORTIONS
-from streamcodec.image.drawing import FOR_DECODER, GRAIN
+from streamcodec.image.drawing import GRAIN
 from streamcodec.image.model import REALISM_FILE, encoder_file
 from streamcodec.nn.image import DRAWING
 

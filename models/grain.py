@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from streamcodec.image.distortion import LUMA
 from streamcodec.nn.grain import Grain, surprise
 
 from .image import held_out_crops
@@ -26,9 +27,6 @@ from .stage import Stage
 
 GRAIN_FILE = "grain.pt"
 """What was learned, in the run's folder."""
-
-LUMA = (0.299, 0.587, 0.114)
-"""Of red, green and blue (ITU-R BT.601)."""
 
 
 @torch.no_grad()

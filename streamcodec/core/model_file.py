@@ -33,6 +33,9 @@ SCALE = ".scale"
 INTEGER_PRIOR = "integer_prior"
 """Prefix of the integer prior's tensors, and the key of its numbers in the configuration."""
 
+FOR_DECODER = "decoder"
+"""What the configuration of a file beside a decoder calls the identity of that decoder."""
+
 
 def find_model_folder(name: str | Path, parts: Sequence[str], kind: str) -> Path:
     """The folder of a model.
@@ -123,6 +126,21 @@ def read_weights(path: Path) -> tuple[dict[str, Any], Weights]:
     except (SafetensorError, json.JSONDecodeError) as error:
         raise ModelError(f"{path} is not a readable weights file: {error}") from error
     return config, Weights(stored)
+
+
+def refuse_another_decoders(path: Path, config: Mapping[str, Any], identity: bytes) -> None:
+    """Refuse a file that does not belong to the decoder of this identity.
+
+    Raises
+    ------
+    ModelError
+        It does not.
+    """
+    if config.get(FOR_DECODER) != identity.hex():
+        raise ModelError(
+            f"{path} belongs to the decoder {config.get(FOR_DECODER)}, not to {identity.hex()}; "
+            "make it anew for this one, or remove it"
+        )
 
 
 def identity_of(config: dict[str, Any], tensors: Mapping[str, Tensor]) -> bytes:

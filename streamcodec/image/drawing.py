@@ -13,14 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from streamcodec.core.model_file import fill, read_weights
+from streamcodec.core.model_file import fill, read_weights, refuse_another_decoders
 from streamcodec.errors import ModelError
 from streamcodec.image.tiles import Box
 from streamcodec.nn.grain import MARGIN, Grain, bands_of
 from streamcodec.nn.image import DRAWING, PATCH, STRIDE, ImageGenerator
-
-FOR_DECODER = "decoder"
-"""What the configuration of realism calls the identity of the decoder that it belongs to."""
 
 GRAIN = "grain."
 """Prefix of the tensors of grain; a model may go without."""
@@ -99,11 +96,7 @@ def realistic(path: Path, generator: ImageGenerator, identity: bytes, realism: f
     }
     if {name: tensor.shape for name, tensor in layers.items()} != wanted:
         raise ModelError(f"{path} is damaged: it holds no drawing layers of this generator")
-    if config.get(FOR_DECODER) != identity.hex():
-        raise ModelError(
-            f"{path} belongs to the decoder {config.get(FOR_DECODER)}, not to {identity.hex()}; "
-            "make it anew for this one, or remove it"
-        )
+    refuse_another_decoders(path, config, identity)
     grain = None
     if grain_tensors:
         grain = Grain(generator.input.out_channels)

@@ -31,10 +31,11 @@ from streamcodec.core.model_file import (
     identity_of,
     read_integer_prior,
     read_weights,
+    refuse_another_decoders,
 )
 from streamcodec.errors import InputError, ModelError
 from streamcodec.image.distortion import DEFAULT_DISTORTION, DISTORTIONS
-from streamcodec.image.drawing import FOR_DECODER, Drawing, realistic
+from streamcodec.image.drawing import Drawing, realistic
 from streamcodec.image.items import MAX_RUNGS
 from streamcodec.nn.image import ImageEncoder, ImageGenerator
 from streamcodec.nn.prior import fill_prior
@@ -113,11 +114,7 @@ class ImageModel:
             return self
         path = self.encoder_files[distortion]
         config, tensors = read_weights(path)
-        if config.get(FOR_DECODER) != self.identity.hex():
-            raise ModelError(
-                f"{path} belongs to the decoder {config.get(FOR_DECODER)}, not to "
-                f"{self.identity.hex()}; make it anew for this one, or remove it"
-            )
+        refuse_another_decoders(path, config, self.identity)
         encoder = copy.deepcopy(self.encoder)
         try:
             fill(encoder, tensors, "encoder.")

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
 from streamcodec import decode_image, encode_image
-from streamcodec.core.model_file import read_weights
+from streamcodec.core.model_file import FOR_DECODER, read_weights
 from streamcodec.errors import ModelError, ModelNotFoundError
-from streamcodec.image.drawing import FOR_DECODER
 from streamcodec.image.model import ImageModel, encoder_file, load_image_model
 from streamcodec.speech.model import model_folder as speech_folder
 from tests.image.tiny_model import GAINS, LATENT_DIM, save_tiny_model

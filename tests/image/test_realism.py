@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 
 from streamcodec import decode_image, decode_image_file, encode_image
+from streamcodec.core.model_file import FOR_DECODER
 from streamcodec.errors import InputError, ModelError
-from streamcodec.image.drawing import FOR_DECODER, GRAIN, GRAIN_SHARE
+from streamcodec.image.drawing import GRAIN, GRAIN_SHARE
 from streamcodec.image.model import REALISM_FILE, ImageModel, load_image_model
 from streamcodec.nn.grain import USUAL_STRENGTH, Grain
 from streamcodec.nn.image import DRAWING
